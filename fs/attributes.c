@@ -1,0 +1,328 @@
+/* Attributes: stat, chmod, chown, utimens, truncate, readlink. */
+#include "fs/tree.h"
+
+#include "fs/commit.h"
+#include "fs/session.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const mode_t type_modes[] = {
+	[RECORD_VALUE] = S_IFREG,
+	[RECORD_DIRECTORY] = S_IFDIR,
+	[RECORD_SYMLINK] = S_IFLNK,
+};
+
+static void set_time(struct timespec *time, int64_t ns)
+{
+	/* Times before the epoch: nanoseconds count forwards from the second below. */
+	time->tv_sec = ns / 1000000000 - (ns % 1000000000 < 0);
+	time->tv_nsec = ns - time->tv_sec * 1000000000;
+}
+
+void record_attributes(const struct tree *tree, const struct record *record,
+		       struct stat *attributes)
+{
+	memset(attributes, 0, sizeof(*attributes));
+	attributes->st_ino = tree_ino(tree, record->ino);
+	attributes->st_mode = type_modes[record->type] | record->mode;
+	attributes->st_nlink = 1;
+	attributes->st_uid = record->uid;
+	attributes->st_gid = record->gid;
+	attributes->st_size = (off_t)record->size_bytes;
+	attributes->st_blocks = (blkcnt_t)((record->size_bytes + 511) / 512);
+	attributes->st_blksize = 4096;
+	set_time(&attributes->st_mtim, record->mtime_ns);
+	set_time(&attributes->st_ctim, record->ctime_ns);
+	attributes->st_atim = attributes->st_mtim;
+}
+
+/* ---- stat ----------------------------------------------------------------------- */
+
+/* What a node shows that has no record behind its name: 0, or -ENODATA when it has. */
+static int nameless_attributes(struct fs *fs, struct node *node, struct stat *attributes)
+{
+	int r = -ENODATA;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->state == NODE_RESERVED && node->template) {
+		record_attributes(node->tree, node->template, attributes);
+		r = 0;
+	} else if (node->state == NODE_UNLINKED && node->orphan) {
+		record_attributes(node->tree, node->orphan, attributes);
+		attributes->st_nlink = 0;
+		r = 0;
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return r;
+}
+
+static bool has_sessions(struct fs *fs, struct node *node)
+{
+	bool has;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	has = node->sessions && node->sessions->len > 0;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return has;
+}
+
+/* The process that writes sees its own changes of attributes, and the size of what has no
+ * committed size yet. */
+static void show_own(struct fs *fs, fuse_req_t req, struct node *node, struct stat *attributes)
+{
+	struct session *own = session_find_own(fs, node, fuse_req_ctx(req)->pid);
+
+	if (!own)
+		return;
+	session_overlay_attributes(own, attributes);
+	if (node_state(&fs->nodes, node) == NODE_RESERVED)
+		attributes->st_size = (off_t)session_size(own);
+	session_unref(own);
+}
+
+/* A handle opened before a restart, or after which the key went: it has its record. */
+static int held_attributes(struct node *node, struct handle *handle, struct stat *attributes)
+{
+	if (!handle || !handle->record)
+		return -ESTALE;
+	record_attributes(node->tree, handle->record, attributes);
+	return 0;
+}
+
+static int current_attributes(struct fs *fs, fuse_req_t req, struct node *node,
+			      struct handle *handle, struct stat *attributes)
+{
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	int r = nameless_attributes(fs, node, attributes);
+
+	if (r == -ENODATA) {
+		r = tree_get(fs, node, &key, &record);
+		if (r == -ESTALE)
+			return held_attributes(node, handle, attributes);
+		if (r < 0)
+			return r;
+		record_attributes(node->tree, record, attributes);
+		if (node->tree->txn && node->type != RECORD_DIRECTORY)
+			provisional_note(fs, req, node, key, record);
+	}
+	if (has_sessions(fs, node))
+		show_own(fs, req, node, attributes);
+	return 0;
+}
+
+static void getattr_again(fuse_req_t req, struct node *node, const char *name, int flags)
+{
+	(void)name;
+	(void)flags;
+	tree_getattr(fuse_req_userdata(req), req, node, NULL);
+}
+
+void tree_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle)
+{
+	gint epoch = g_atomic_int_get(&fs->directory_epoch);
+	bool live_directory = node->type == RECORD_DIRECTORY && !node->tree->txn;
+	uint64_t id = node->id;
+	struct stat attributes;
+	int r;
+
+	if (!handle && !node->tree->txn &&
+	    session_wait_for_release(fs, req, node, NULL, false, 0, getattr_again))
+		return;
+	r = current_attributes(fs, req, node, handle, &attributes);
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	/* SEEK_END by the writer: the size it has written, not the committed one. */
+	if (handle && handle->session)
+		attributes.st_size = (off_t)session_size(handle->session);
+	fuse_reply_attr(req, &attributes, tree_attribute_timeout(fs, node, epoch));
+	if (live_directory)
+		tree_recheck(fs, id, epoch);
+}
+
+void tree_readlink(struct fs *fs, fuse_req_t req, struct node *node)
+{
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL, *link = NULL;
+	const char *text;
+	size_t length;
+	int r = tree_get(fs, node, &key, &record);
+
+	if (r == 0 && record->type != RECORD_SYMLINK)
+		r = -EINVAL;
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	view_observe(node->tree->view, OBSERVE_VALUE, key, record);
+	text = g_bytes_get_data(record->value, &length);
+	link = g_strndup(text, length);
+	fuse_reply_readlink(req, link);
+}
+
+/* ---- Changing ------------------------------------------------------------------- */
+
+static int64_t time_ns(const struct timespec *time)
+{
+	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static struct attributes changes_of(const struct stat *attributes, int to_set)
+{
+	struct attributes changes = { 0 };
+
+	if (to_set & FUSE_SET_ATTR_MODE) {
+		changes.mask |= ATTRIBUTE_MODE;
+		changes.mode = attributes->st_mode & 07777;
+	}
+	if (to_set & FUSE_SET_ATTR_UID) {
+		changes.mask |= ATTRIBUTE_UID;
+		changes.uid = attributes->st_uid;
+	}
+	if (to_set & FUSE_SET_ATTR_GID) {
+		changes.mask |= ATTRIBUTE_GID;
+		changes.gid = attributes->st_gid;
+	}
+	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
+		changes.mask |= ATTRIBUTE_MTIME;
+		changes.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ?
+					   g_get_real_time() * 1000 :
+					   time_ns(&attributes->st_mtim);
+	}
+	return changes;
+}
+
+struct attribute_request {
+	struct fs *fs;
+	fuse_req_t req;
+	struct node *node;
+	struct handle *handle;
+};
+
+static void attributes_done(const struct program_result *result, void *arg)
+{
+	struct attribute_request *request = arg;
+	int error = result->error;
+
+	if (error == 0 && !result->succeeded)
+		error = -ESTALE;
+	if (error < 0) {
+		reply_error(request->req, error);
+	} else {
+		pthread_mutex_lock(&request->fs->nodes.lock);
+		request->node->generation++;
+		pthread_mutex_unlock(&request->fs->nodes.lock);
+		tree_getattr(request->fs, request->req, request->node, request->handle);
+	}
+	g_free(request);
+}
+
+/* A commit of its own on the live tree, or a change in the transaction. The kernel has
+ * checked the permission of the call against attributes it does not cache. */
+static void submit_attributes(struct fs *fs, fuse_req_t req, struct node *node,
+			      const struct attributes *changes, const uint64_t *size,
+			      struct handle *handle)
+{
+	struct attribute_request *request;
+	g_autofree char *key = NULL;
+	struct program *program;
+	struct op *op;
+	int r = tree_resolve(fs, node, NULL, &key);
+
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	program = tree_program(req, size ? OP_PATCH : OP_ATTR, key, key, node->ino, &op);
+	if (size)
+		op_add_edit(op, EDIT_TRUNCATE, *size, NULL);
+	op->changes = *changes;
+	request = g_new(struct attribute_request, 1);
+	*request = (struct attribute_request){ fs, req, node, handle };
+	view_apply(node->tree->view, program, attributes_done, request);
+}
+
+static int change_orphan(struct fs *fs, struct node *node, const struct attributes *changes)
+{
+	struct stat attributes = { 0 };
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->orphan) {
+		attributes_show(changes, &attributes);
+		if (changes->mask & ATTRIBUTE_MODE)
+			node->orphan->mode = changes->mode;
+		if (changes->mask & ATTRIBUTE_UID)
+			node->orphan->uid = changes->uid;
+		if (changes->mask & ATTRIBUTE_GID)
+			node->orphan->gid = changes->gid;
+		if (changes->mask & ATTRIBUTE_MTIME)
+			node->orphan->mtime_ns = changes->mtime_ns;
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return 0;
+}
+
+/* True when it was the concern of a session, or of a file without a name, and is answered
+ * by *ret_error. */
+static bool change_privately(struct fs *fs, fuse_req_t req, struct node *node,
+			     const struct attributes *changes, const uint64_t *size,
+			     struct handle *handle, int *ret_error)
+{
+	struct session *own;
+
+	*ret_error = 0;
+	if (handle && handle->session && size) {
+		*ret_error = session_truncate(handle->session, *size);
+		if (*ret_error == 0 && changes->mask)
+			session_change_attributes(handle->session, changes);
+		return true;
+	}
+	if (node_state(&fs->nodes, node) == NODE_UNLINKED) {
+		if (size)
+			*ret_error = tree_truncate_orphan(fs, node, *size);
+		if (*ret_error == 0)
+			*ret_error = change_orphan(fs, node, changes);
+		return true;
+	}
+	if (size || node->tree->txn || !has_sessions(fs, node))
+		return false;
+	own = session_find_own(fs, node, fuse_req_ctx(req)->pid);
+	if (!own)
+		return false;
+	session_change_attributes(own, changes);
+	session_unref(own);
+	return true;
+}
+
+void tree_setattr(struct fs *fs, fuse_req_t req, struct node *node, const struct stat *attributes,
+		  int to_set, struct handle *handle)
+{
+	struct attributes changes = changes_of(attributes, to_set);
+	uint64_t wanted = (uint64_t)attributes->st_size;
+	const uint64_t *size = to_set & FUSE_SET_ATTR_SIZE ? &wanted : NULL;
+	struct handle *shown = handle;
+	int r;
+
+	if (size && wanted > fs->options.max_value_bytes) {
+		reply_error(req, -EFBIG);
+		return;
+	}
+	if (!size && changes.mask == 0) {
+		tree_getattr(fs, req, node, handle); /* atime is not kept */
+		return;
+	}
+	if (!change_privately(fs, req, node, &changes, size, handle, &r)) {
+		submit_attributes(fs, req, node, &changes, size, handle);
+		return;
+	}
+	/* The reply to ftruncate tells the committed size: the inode is shared with readers. */
+	if (shown && shown->session && node_state(&fs->nodes, node) == NODE_LIVE)
+		shown = NULL;
+	if (r < 0)
+		reply_error(req, r);
+	else
+		tree_getattr(fs, req, node, shown);
+}

@@ -1,0 +1,262 @@
+/* After a commit: the node table follows, then the kernel is told.
+ *
+ * Directories' attributes are cached by the kernel for long, so they are invalidated
+ * before anybody is told of the commit. That call takes no lock that a request in flight
+ * could hold (it marks one inode), so the committing thread makes it itself.
+ * Names are another matter: telling the kernel to forget one waits for whatever is in
+ * flight in its directory. A node whose name is gone answers ESTALE, which makes the
+ * kernel look again; so one thread tells names, and nobody waits for it. */
+#include "fs/commit.h"
+
+#include "fs/control.h"
+#include "fs/session.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- The notifier --------------------------------------------------------------- */
+
+struct forgotten_name {
+	uint64_t parent_id; /* 0: the thread shall end */
+	char *name;
+};
+
+struct notifier {
+	struct fs *fs;	  /* set once */
+	pthread_t thread; /* set once */
+	GAsyncQueue *queue;
+};
+
+static void forgotten_name_free(void *data)
+{
+	struct forgotten_name *forgotten = data;
+
+	g_free(forgotten->name);
+	g_free(forgotten);
+}
+
+static void *tell_kernel(void *arg)
+{
+	struct notifier *notifier = arg;
+
+	for (;;) {
+		struct forgotten_name *forgotten = g_async_queue_pop(notifier->queue);
+		uint64_t parent_id = forgotten->parent_id;
+
+		/* The kernel may not know it any more: ENOENT is as good. */
+		if (parent_id != 0)
+			fuse_lowlevel_notify_inval_entry(notifier->fs->session, parent_id,
+							 forgotten->name, strlen(forgotten->name));
+		forgotten_name_free(forgotten);
+		if (parent_id == 0)
+			return NULL;
+	}
+}
+
+struct notifier *notifier_new(struct fs *fs)
+{
+	struct notifier *notifier = g_new0(struct notifier, 1);
+
+	notifier->fs = fs;
+	notifier->queue = g_async_queue_new_full(forgotten_name_free);
+	if (pthread_create(&notifier->thread, NULL, tell_kernel, notifier) != 0)
+		g_error("cannot start the notifier thread");
+	return notifier;
+}
+
+void notifier_free(struct notifier *notifier)
+{
+	struct forgotten_name *end = g_new0(struct forgotten_name, 1);
+
+	g_async_queue_push_front(notifier->queue, end);
+	pthread_join(notifier->thread, NULL);
+	g_async_queue_unref(notifier->queue);
+	g_free(notifier);
+}
+
+void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name)
+{
+	struct forgotten_name *forgotten = g_new(struct forgotten_name, 1);
+
+	forgotten->parent_id = parent_id;
+	forgotten->name = g_strdup(name);
+	g_async_queue_push(notifier->queue, forgotten);
+}
+
+/* ---- Attributes ----------------------------------------------------------------- */
+
+void attributes_merge(struct attributes *into, const struct attributes *changes)
+{
+	into->mask |= changes->mask;
+	if (changes->mask & ATTRIBUTE_MODE)
+		into->mode = changes->mode;
+	if (changes->mask & ATTRIBUTE_UID)
+		into->uid = changes->uid;
+	if (changes->mask & ATTRIBUTE_GID)
+		into->gid = changes->gid;
+	if (changes->mask & ATTRIBUTE_MTIME)
+		into->mtime_ns = changes->mtime_ns;
+}
+
+void attributes_show(const struct attributes *changes, struct stat *attributes)
+{
+	if (changes->mask & ATTRIBUTE_MODE)
+		attributes->st_mode = (attributes->st_mode & ~07777U) | changes->mode;
+	if (changes->mask & ATTRIBUTE_UID)
+		attributes->st_uid = changes->uid;
+	if (changes->mask & ATTRIBUTE_GID)
+		attributes->st_gid = changes->gid;
+	if (changes->mask & ATTRIBUTE_MTIME) {
+		attributes->st_mtim.tv_sec = changes->mtime_ns / 1000000000;
+		attributes->st_mtim.tv_nsec = changes->mtime_ns % 1000000000;
+	}
+}
+
+/* ---- Names ---------------------------------------------------------------------- */
+
+static void renamed_locked(struct node_table *table, const struct name_change *change)
+{
+	struct node *node = node_child_locked(table, change->parent, change->name);
+	struct node *other =
+		node_child_locked(table, change->new_parent, change->new_name);
+
+	if (node && other && (change->flags & OP_EXCHANGE))
+		node_exchange_locked(table, node, other);
+	else if (node)
+		node_move_locked(table, node, change->new_parent, change->new_name);
+	else if (other)
+		node_detach_locked(table, other, NODE_UNLINKED);
+}
+
+static void names_changed_locked(struct node_table *table, const struct name_change *change)
+{
+	struct node *node;
+
+	if (change->kind == OP_RENAME) {
+		renamed_locked(table, change);
+		return;
+	}
+	node = node_child_locked(table, change->parent, change->name);
+	if (node)
+		node_detach_locked(table, node, NODE_UNLINKED);
+}
+
+void names_changed(struct fs *fs, const struct name_change *change)
+{
+	pthread_mutex_lock(&fs->nodes.lock);
+	names_changed_locked(&fs->nodes, change);
+	pthread_mutex_unlock(&fs->nodes.lock);
+}
+
+/* ---- Commits -------------------------------------------------------------------- */
+
+struct seen {
+	struct fs *fs;
+	GArray *directories; /* uint64_t: nodes whose attributes changed */
+	char *parent_key;    /* changes come in key order: the last directory is kept */
+	struct node *parent;
+};
+
+/* The live node of a key, if the kernel may know it. */
+static struct node *find_locked(struct seen *seen, const char *key)
+{
+	struct node_table *table = &seen->fs->nodes;
+	const char *slash = strrchr(key, '/');
+	size_t length = slash ? (size_t)(slash - key) : 0;
+
+	if (!*key)
+		return seen->fs->live_root;
+	if (!seen->parent_key || strlen(seen->parent_key) != length ||
+	    memcmp(seen->parent_key, key, length) != 0) {
+		g_free(seen->parent_key);
+		seen->parent_key = g_strndup(key, length);
+		seen->parent = node_find_locked(table, seen->fs->live_root, seen->parent_key);
+	}
+	return seen->parent ? node_child_locked(table, seen->parent, slash ? slash + 1 : key) : NULL;
+}
+
+static bool is_gone(const struct change *change, const struct node *node)
+{
+	return !change->after || change->after->ino != node->ino ||
+	       change->after->type != node->type;
+}
+
+static void change_seen_locked(struct seen *seen, const struct change *change, bool kernel_knows)
+{
+	struct node *node = find_locked(seen, change->key);
+
+	if (!node)
+		return;
+	if (!kernel_knows && is_gone(change, node) && node != seen->fs->live_root) {
+		notifier_forget_name(seen->fs->notifier, node->parent->id, node->name);
+		node_detach_locked(&seen->fs->nodes, node, NODE_STALE);
+		return;
+	}
+	if (node->type == RECORD_DIRECTORY)
+		g_array_append_val(seen->directories, node->id);
+}
+
+static void table_follows(struct seen *seen, const struct log_entry *commit)
+{
+	const struct origin *origin = commit->origin;
+	struct node_table *table = &seen->fs->nodes;
+
+	pthread_mutex_lock(&table->lock);
+	if (origin && origin->names)
+		names_changed_locked(table, origin->names);
+	for (guint i = 0; i < commit->changes->len; i++)
+		change_seen_locked(seen, g_ptr_array_index(commit->changes, i),
+				   origin && origin->names);
+	if (origin && origin->session &&
+	    session_node(origin->session)->state == NODE_RESERVED)
+		node_settle_locked(table, session_node(origin->session));
+	pthread_mutex_unlock(&table->lock);
+}
+
+void commit_seen(const struct log_entry *commit, void *arg)
+{
+	struct seen seen = { .fs = arg, .directories = g_array_new(FALSE, FALSE, sizeof(uint64_t)) };
+
+	table_follows(&seen, commit);
+	g_atomic_int_inc(&seen.fs->directory_epoch);
+	for (guint i = 0; i < seen.directories->len; i++)
+		fuse_lowlevel_notify_inval_inode(seen.fs->session,
+						 g_array_index(seen.directories, uint64_t, i), -1,
+						 0);
+	g_array_unref(seen.directories);
+	g_free(seen.parent_key);
+	control_wake_pollers(seen.fs, commit->revision);
+}
+
+/* ---- Trees of transactions ------------------------------------------------------ */
+
+static void collect_tree_locked(struct node_table *table, struct txn *txn, GArray *ids)
+{
+	struct node *transactions = node_child_locked(table, table->root, "txn");
+	struct node *directory =
+		transactions ? node_child_locked(table, transactions, txn_name(txn)) : NULL;
+	struct node *keys = directory ? node_child_locked(table, directory, "keys") : NULL;
+
+	if (!directory || directory->txn != txn)
+		return;
+	g_array_append_val(ids, directory->id);
+	if (!keys)
+		return;
+	for (const GList *link = keys->tree->nodes.head; link; link = link->next) {
+		const struct node *node = link->data;
+
+		g_array_append_val(ids, node->id);
+	}
+}
+
+void tree_invalidated(struct fs *fs, struct txn *txn)
+{
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	collect_tree_locked(&fs->nodes, txn, ids);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	for (guint i = 0; i < ids->len; i++)
+		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
+						 0);
+}

@@ -1,0 +1,41 @@
+/* What a commit means for the mount: names the kernel must forget, attributes it must ask
+ * for again, pollers to wake. */
+#pragma once
+
+#include "fs/mount.h"
+
+/* A call that changed names and that the kernel made itself, so that it knows. */
+struct name_change {
+	enum op_kind kind; /* OP_RENAME, or what removes */
+	unsigned flags;	   /* OP_EXCHANGE */
+	struct node *parent;
+	const char *name;
+	struct node *new_parent; /* rename */
+	const char *new_name;
+};
+
+/* Who submitted a program of this mount: the origin of its commit. */
+struct origin {
+	struct session *session;	 /* a session's commit, or */
+	const struct name_change *names; /* a change of names, or neither */
+};
+
+/* The watcher of the store (arg: the fs). */
+void commit_seen(const struct log_entry *commit, void *arg);
+
+/* Changes the node table as the kernel changes its names: also for a transaction's tree,
+ * where no commit is seen. */
+void names_changed(struct fs *fs, const struct name_change *change);
+
+/* All nodes of a transaction's tree are of an old round, or the transaction has ended: the
+ * kernel asks again for what it has cached of them. */
+void tree_invalidated(struct fs *fs, struct txn *txn);
+
+struct notifier *notifier_new(struct fs *fs);
+void notifier_free(struct notifier *notifier);
+/* The kernel shall forget a name. Never waits. */
+void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name);
+
+/* Attributes as stat(2) shows them, and changes of them. */
+void attributes_merge(struct attributes *into, const struct attributes *changes);
+void attributes_show(const struct attributes *changes, struct stat *attributes);

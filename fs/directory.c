@@ -1,0 +1,203 @@
+/* Listings. What a directory holds is pinned at the first READDIR, and again after
+ * rewinddir; cookies are indices into it, so that a directory emptied while it is listed
+ * misses nothing. */
+#include "fs/control.h"
+#include "fs/session.h"
+#include "fs/tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void listed_entry_free(void *data)
+{
+	struct listed_entry *entry = data;
+
+	record_unref(entry->record);
+	g_free(entry->name);
+	g_free(entry);
+}
+
+static struct listed_entry *add_entry(GPtrArray *entries, const char *name, enum record_type type,
+				      uint64_t ino)
+{
+	struct listed_entry *entry = g_new0(struct listed_entry, 1);
+
+	entry->name = g_strdup(name);
+	entry->type = type;
+	entry->ino = ino;
+	g_ptr_array_add(entries, entry);
+	return entry;
+}
+
+static void opendir_again(fuse_req_t req, struct node *node, const char *name, int flags)
+{
+	struct fuse_file_info info = { .flags = flags };
+
+	(void)name;
+	tree_opendir(fuse_req_userdata(req), req, node, &info);
+}
+
+void tree_opendir(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
+{
+	g_autoptr(record) record = NULL;
+	int r;
+
+	if (node->kind == NODE_KEY && !node->tree->txn &&
+	    session_wait_for_release(fs, req, node, NULL, true, info->flags, opendir_again))
+		return;
+	if (node->kind == NODE_KEY)
+		r = tree_get(fs, node, NULL, &record);
+	else
+		r = node->txn && txn_state(node->txn) == TXN_OVER ? -ESTALE : 0;
+	if (r < 0)
+		reply_error(req, r);
+	else
+		reply_open(req, handle_new(fs, node, info->flags), info);
+}
+
+struct pinning {
+	struct node *node;
+	GPtrArray *entries;
+};
+
+static int pin_entry(const char *name, struct record *record, void *arg)
+{
+	struct pinning *pinning = arg;
+	struct listed_entry *entry =
+		add_entry(pinning->entries, name, record->type,
+			  tree_ino(pinning->node->tree, record->ino));
+
+	/* In a transaction the kernel shall look names up, which records them. */
+	if (!pinning->node->tree->txn)
+		entry->record = record_ref(record);
+	return 0;
+}
+
+static int list_keys(struct fs *fs, struct node *node, GPtrArray *entries)
+{
+	struct pinning pinning = { node, entries };
+	g_autoptr(record) directory = NULL;
+	g_autofree char *key = NULL;
+	int r = tree_get(fs, node, &key, &directory);
+
+	if (r < 0)
+		return r == -ESTALE && !node->tree->txn ? 0 : r; /* removed while it is open */
+	view_observe(node->tree->view, OBSERVE_LIST, key, directory);
+	return view_list(node->tree->view, key, pin_entry, &pinning);
+}
+
+static uint64_t shown_ino(const struct node *node)
+{
+	return node->kind == NODE_KEY ? tree_ino(node->tree, node->ino) : control_node_ino(node);
+}
+
+static int pin_listing(struct handle *handle)
+{
+	g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(listed_entry_free);
+	struct node *node = handle->node;
+	gint epoch = g_atomic_int_get(&handle->fs->directory_epoch);
+	int r;
+
+	add_entry(entries, ".", RECORD_DIRECTORY, shown_ino(node));
+	add_entry(entries, "..", RECORD_DIRECTORY, 1);
+	r = node->kind == NODE_KEY ? list_keys(handle->fs, node, entries) :
+				     control_list(handle->fs, node, entries);
+	if (r < 0)
+		return r;
+	g_clear_pointer(&handle->entries, g_ptr_array_unref);
+	handle->entries = g_steal_pointer(&entries);
+	handle->epoch = epoch;
+	return 0;
+}
+
+static const mode_t entry_modes[] = {
+	[RECORD_VALUE] = S_IFREG,
+	[RECORD_DIRECTORY] = S_IFDIR,
+	[RECORD_SYMLINK] = S_IFLNK,
+};
+
+/* A reply to READDIR(PLUS) while it is filled. */
+struct page {
+	fuse_req_t req;
+	char *buffer;
+	size_t size, used;
+	GArray *directories; /* uint64_t: nodes whose attributes were given */
+};
+
+static bool add_plain(struct page *page, const struct listed_entry *entry, off_t next)
+{
+	struct stat attributes = { .st_ino = entry->ino, .st_mode = entry_modes[entry->type] };
+	size_t left = page->size - page->used;
+	size_t length = fuse_add_direntry(page->req, page->buffer + page->used, left, entry->name,
+					  &attributes, next);
+
+	if (length > left)
+		return false;
+	page->used += length;
+	return true;
+}
+
+/* Only an entry that fits is looked up: the kernel counts those it is given. An entry
+ * without a node gives its name and type only. */
+static bool add_plus(struct page *page, struct handle *handle, const struct listed_entry *entry,
+		     off_t next)
+{
+	struct fs *fs = handle->fs;
+	struct fuse_entry_param param = { .entry_timeout = TIMEOUT_LONG };
+	size_t left = page->size - page->used;
+	struct node *node;
+
+	if (fuse_add_direntry_plus(page->req, NULL, 0, entry->name, NULL, 0) > left)
+		return false;
+	param.attr.st_ino = entry->ino;
+	param.attr.st_mode = entry_modes[entry->type];
+	if (entry->record) {
+		node = node_obtain_key(&fs->nodes, handle->node, entry->name, NULL, entry->record);
+		param.ino = node->id;
+		param.attr_timeout = tree_attribute_timeout(fs, node, handle->epoch);
+		record_attributes(node->tree, entry->record, &param.attr);
+		if (entry->type == RECORD_DIRECTORY)
+			g_array_append_val(page->directories, param.ino);
+	}
+	page->used += fuse_add_direntry_plus(page->req, page->buffer + page->used, left,
+					     entry->name, &param, next);
+	return true;
+}
+
+static void fill_page(struct page *page, struct handle *handle, off_t offset, bool plus)
+{
+	for (guint i = (guint)offset; i < handle->entries->len; i++) {
+		const struct listed_entry *entry = g_ptr_array_index(handle->entries, i);
+		off_t next = (off_t)i + 1;
+		bool fits = plus ? add_plus(page, handle, entry, next) :
+				   add_plain(page, entry, next);
+
+		if (!fits)
+			return;
+	}
+}
+
+void tree_readdir(struct handle *handle, fuse_req_t req, size_t size, off_t offset, bool plus)
+{
+	g_autofree char *buffer = g_malloc(size);
+	g_autoptr(GArray) directories = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	struct page page = { req, buffer, size, 0, directories };
+	struct fs *fs = handle->fs;
+	gint epoch;
+	int r = 0;
+
+	pthread_mutex_lock(&handle->lock);
+	if (offset == 0 || !handle->entries)
+		r = pin_listing(handle);
+	if (r == 0)
+		fill_page(&page, handle, offset, plus);
+	epoch = handle->epoch;
+	pthread_mutex_unlock(&handle->lock);
+	if (r < 0)
+		reply_error(req, r);
+	else
+		fuse_reply_buf(req, page.buffer, page.used);
+	/* The handle may be gone: its RELEASEDIR can come once this is answered. */
+	for (guint i = 0; i < directories->len; i++)
+		tree_recheck(fs, g_array_index(directories, uint64_t, i), epoch);
+}

@@ -1,0 +1,440 @@
+/* Open files. On the live tree a reader's handle holds the value of its open, a writer's
+ * has a session. In a transaction reads and writes go to its view at once. All handles use
+ * direct I/O: a writer's open(O_TRUNC) empties the page cache that readers share. */
+#include "fs/tree.h"
+
+#include "fs/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+static bool writes(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* ---- Opening on the live tree --------------------------------------------------- */
+
+/* A reader's handle, or a session on what is there. */
+static struct handle *open_live(struct fs *fs, fuse_req_t req, struct node *node,
+				const struct record *record, struct fuse_file_info *info)
+{
+	struct handle *handle = handle_new(fs, node, info->flags);
+	GBytes *value = record ? record->value : NULL;
+
+	if (writes(info->flags))
+		handle->session = session_new(fs, node, req, info->flags, !record,
+					      info->flags & O_TRUNC ? NULL : value);
+	else
+		handle->value = value ? g_bytes_ref(value) : NULL;
+	info->direct_io = 1;
+	info->noflush = !writes(info->flags);
+	return handle;
+}
+
+/* Reading one's own file before it is committed. */
+static int open_reserved(struct fs *fs, fuse_req_t req, struct node *node,
+			 struct fuse_file_info *info)
+{
+	struct session *own = session_find_own(fs, node, fuse_req_ctx(req)->pid);
+	struct handle *handle;
+
+	if (!own)
+		return -ESTALE;
+	handle = open_live(fs, req, node, NULL, info);
+	if (!writes(info->flags))
+		handle->value = session_value(own);
+	session_unref(own);
+	reply_open(req, handle, info);
+	return 0;
+}
+
+static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
+			  struct fuse_file_info *info)
+{
+	g_autoptr(record) record = NULL;
+	int r = writes(info->flags) ? store_check_space(fs->store, 0) : 0;
+
+	if (r == 0)
+		r = tree_get(fs, node, NULL, &record);
+	if (r < 0)
+		return r;
+	reply_open(req, open_live(fs, req, node, record, info), info);
+	return 0;
+}
+
+/* ---- Opening in a transaction --------------------------------------------------- */
+
+struct view_result {
+	int error;
+	struct record *record;
+};
+
+/* A transaction's view calls this before view_apply returns. */
+static void view_done(const struct program_result *result, void *arg)
+{
+	struct view_result *view_result = arg;
+
+	view_result->error = result->error;
+	if (result->error == 0 && !result->succeeded)
+		view_result->error = -ESTALE;
+	else if (result->error == 0 && result->records->len > 0 &&
+		 g_ptr_array_index(result->records, 0))
+		view_result->record = record_ref(g_ptr_array_index(result->records, 0));
+}
+
+static int apply_in_view(struct fs *fs, struct node *node, struct program *program,
+			 struct record **ret)
+{
+	struct view_result result = { 0 };
+
+	view_apply(node->tree->view, program, view_done, &result);
+	if (result.error == 0 && node->type == RECORD_VALUE) {
+		pthread_mutex_lock(&fs->nodes.lock);
+		node->generation++;
+		pthread_mutex_unlock(&fs->nodes.lock);
+	}
+	if (ret)
+		*ret = result.record;
+	else
+		record_unref(result.record);
+	return result.error;
+}
+
+static int truncate_in_view(struct fs *fs, fuse_req_t req, struct node *node, const char *key)
+{
+	struct program *program;
+	struct op *op;
+
+	program = tree_program(req, OP_PUT, key, key, node->ino, &op);
+	op->value = g_bytes_new(NULL, 0);
+	return apply_in_view(fs, node, program, NULL);
+}
+
+static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
+			struct fuse_file_info *info)
+{
+	bool truncate = writes(info->flags) && (info->flags & O_TRUNC);
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	struct handle *handle;
+	int r = tree_get(fs, node, &key, &record);
+
+	if (r == 0 && truncate)
+		r = truncate_in_view(fs, req, node, key);
+	if (r < 0)
+		return r;
+	handle = handle_new(fs, node, info->flags);
+	handle->round = node->round;
+	if ((info->flags & O_ACCMODE) != O_WRONLY && !truncate) {
+		view_observe(node->tree->view, OBSERVE_VALUE, key, record);
+		handle->record = g_steal_pointer(&record);
+	}
+	info->direct_io = 1;
+	info->noflush = 1; /* every write is in the view when it returns */
+	reply_open(req, handle, info);
+	return 0;
+}
+
+static void open_again(fuse_req_t req, struct node *node, const char *name, int flags)
+{
+	struct fuse_file_info info = { .flags = flags };
+
+	(void)name;
+	tree_open(fuse_req_userdata(req), req, node, &info);
+}
+
+void tree_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
+{
+	int r;
+
+	if (node->tree->txn)
+		r = open_in_view(fs, req, node, info);
+	else if (session_wait_for_release(fs, req, node, NULL, false, info->flags, open_again))
+		return;
+	else if (node_state(&fs->nodes, node) == NODE_RESERVED)
+		r = open_reserved(fs, req, node, info);
+	else
+		r = open_committed(fs, req, node, info);
+	if (r < 0)
+		reply_error(req, r);
+}
+
+/* ---- Creating ------------------------------------------------------------------- */
+
+static void reply_create(fuse_req_t req, struct handle *handle, double entry_timeout,
+			 const struct stat *attributes, struct fuse_file_info *info)
+{
+	struct fuse_entry_param entry = { .ino = handle->node->id,
+					  .attr_timeout = TIMEOUT_NONE,
+					  .entry_timeout = entry_timeout,
+					  .attr = *attributes };
+	struct fs *fs = handle->fs;
+
+	info->fh = (uintptr_t)handle;
+	if (fuse_reply_create(req, &entry, info) == 0)
+		return;
+	node_forget(&fs->nodes, handle->node->id, 1);
+	handle_free(handle);
+}
+
+/* The attributes a new file will have. */
+static struct record *template_new(struct fs *fs, fuse_req_t req, const struct record *directory,
+				   mode_t mode)
+{
+	struct record *template = record_new(RECORD_VALUE);
+
+	template->mode = mode & 01777;
+	template->uid = fuse_req_ctx(req)->uid;
+	template->gid = directory->mode & S_ISGID ? directory->gid : fuse_req_ctx(req)->gid;
+	template->ino = store_new_ino(fs->store);
+	template->mtime_ns = template->ctime_ns = g_get_real_time() * 1000;
+	return template;
+}
+
+/* The kernel believed the name absent, but another process has committed it meanwhile. */
+static int create_over(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
+		       const struct record *record, struct fuse_file_info *info)
+{
+	struct stat attributes;
+	struct node *node;
+
+	if (info->flags & O_EXCL)
+		return -EEXIST;
+	if (record->type == RECORD_DIRECTORY)
+		return -EISDIR;
+	if (record->type == RECORD_SYMLINK)
+		return -ESTALE;
+	node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
+	record_attributes(node->tree, record, &attributes);
+	reply_create(req, open_live(fs, req, node, record, info), TIMEOUT_LONG, &attributes, info);
+	return 0;
+}
+
+static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
+		       mode_t mode, struct fuse_file_info *info)
+{
+	g_autoptr(record) directory = NULL, found = NULL, template = NULL;
+	g_autofree char *key = NULL;
+	struct stat attributes;
+	struct node *node;
+	int r = store_check_space(fs->store, 0);
+
+	if (r == 0)
+		r = tree_resolve(fs, parent, name, &key);
+	if (r == 0)
+		r = tree_get(fs, parent, NULL, &directory);
+	if (r == 0)
+		r = view_get(parent->tree->view, key, &found);
+	if (r == 0)
+		return create_over(fs, req, parent, name, found, info);
+	if (r != -ENOENT)
+		return r;
+	template = template_new(fs, req, directory, mode);
+	r = node_reserve(&fs->nodes, parent, name, template, &node);
+	/* Whoever had reserved it before may have committed since the name was looked for. */
+	if (r == 0 && view_get(parent->tree->view, key, &found) == 0) {
+		r = create_over(fs, req, parent, name, found, info);
+		node_give_up(&fs->nodes, node);
+		return r;
+	}
+	if (r == -EEXIST && (info->flags & O_EXCL)) {
+		node_forget(&fs->nodes, node->id, 1);
+		return -EEXIST;
+	}
+	record_attributes(node->tree, template, &attributes);
+	attributes.st_ino = tree_ino(node->tree, node->ino);
+	/* Every walk over this name asks, since the answer depends on who asks. */
+	reply_create(req, open_live(fs, req, node, NULL, info), TIMEOUT_NONE, &attributes, info);
+	return 0;
+}
+
+static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
+			  mode_t mode, struct fuse_file_info *info)
+{
+	g_autofree char *key = NULL, *directory = NULL;
+	g_autoptr(record) record = NULL;
+	struct program *program;
+	struct stat attributes;
+	struct handle *handle;
+	struct node *node;
+	struct op *op;
+	int r = tree_resolve(fs, parent, NULL, &directory);
+
+	if (r == 0)
+		r = tree_resolve(fs, parent, name, &key);
+	if (r < 0)
+		return r;
+	program = tree_program(req, OP_PUT, key, directory, parent->ino, &op);
+	op->flags = info->flags & O_EXCL ? OP_EXCLUSIVE : 0;
+	op->mode = mode & 07777;
+	op->value = g_bytes_new(NULL, 0);
+	r = apply_in_view(fs, parent, program, &record);
+	if (r < 0)
+		return r;
+	node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
+	record_attributes(node->tree, record, &attributes);
+	handle = handle_new(fs, node, info->flags);
+	handle->round = node->round;
+	pthread_mutex_lock(&fs->nodes.lock);
+	node->generation++; /* nothing is pinned: reads ask the view */
+	pthread_mutex_unlock(&fs->nodes.lock);
+	info->direct_io = 1;
+	info->noflush = 1;
+	reply_create(req, handle, TIMEOUT_LONG, &attributes, info);
+	return 0;
+}
+
+void tree_create(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode,
+		 struct fuse_file_info *info)
+{
+	int r = parent->tree->txn ? create_in_view(fs, req, parent, name, mode, info) :
+				    create_live(fs, req, parent, name, mode, info);
+
+	if (r < 0)
+		reply_error(req, r);
+}
+
+/* ---- Reading -------------------------------------------------------------------- */
+
+/* True when the handle's file has no name or round of its own any more. */
+static bool is_cut_off(struct fs *fs, struct handle *handle)
+{
+	return node_state(&fs->nodes, handle->node) == NODE_STALE ||
+	       handle->round != txn_round(handle->node->tree->txn);
+}
+
+static GBytes *orphan_value(struct fs *fs, struct node *node, bool *ret_orphan)
+{
+	GBytes *value = NULL;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	*ret_orphan = node->state == NODE_UNLINKED && node->orphan;
+	if (*ret_orphan && node->orphan->value)
+		value = g_bytes_ref(node->orphan->value);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return value;
+}
+
+static uint64_t generation_of(struct fs *fs, struct node *node)
+{
+	uint64_t generation;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	generation = node->generation;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return generation;
+}
+
+/* The value as the transaction has it now: what nobody wrote is pinned by the handle. */
+static int value_in_view(struct fs *fs, struct handle *handle, GBytes **ret)
+{
+	struct node *node = handle->node;
+	g_autoptr(record) record = NULL;
+	bool orphan;
+	int r;
+
+	if (txn_state(node->tree->txn) == TXN_OVER)
+		return -ESTALE;
+	*ret = orphan_value(fs, node, &orphan);
+	if (orphan)
+		return 0;
+	if (handle->record && (is_cut_off(fs, handle) || generation_of(fs, node) == 0)) {
+		*ret = handle->record->value ? g_bytes_ref(handle->record->value) : NULL;
+		return 0;
+	}
+	r = tree_get(fs, node, NULL, &record);
+	if (r == 0 && record->value)
+		*ret = g_bytes_ref(record->value);
+	return r;
+}
+
+void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
+{
+	GBytes *value = NULL;
+	int r = 0;
+
+	if (handle->node->tree->txn)
+		r = value_in_view(handle->fs, handle, &value);
+	else if (handle->session)
+		value = session_value(handle->session);
+	else if (handle->value)
+		value = g_bytes_ref(handle->value);
+	if (r < 0)
+		reply_error(req, r);
+	else
+		reply_bytes(req, value, size, offset);
+	if (value)
+		g_bytes_unref(value);
+}
+
+/* ---- Writing -------------------------------------------------------------------- */
+
+/* A file that was unlinked while it was open is nobody's but its handles'. */
+static int edit_orphan(struct fs *fs, struct node *node, struct edit *edit)
+{
+	g_autoptr(GPtrArray) edits = g_ptr_array_new();
+	GBytes *value = NULL;
+	int r = -ESTALE;
+
+	g_ptr_array_add(edits, edit);
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->state == NODE_UNLINKED && node->orphan) {
+		if (node->orphan->value)
+			value = g_bytes_ref(node->orphan->value);
+		record_take_value(node->orphan, NULL);
+		r = edits_apply(value, edits, fs->options.max_value_bytes, &value);
+		record_take_value(node->orphan, r == 0 ? value : g_bytes_new(NULL, 0));
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return r;
+}
+
+int tree_truncate_orphan(struct fs *fs, struct node *node, uint64_t size)
+{
+	struct edit edit = { .kind = EDIT_TRUNCATE, .offset = size };
+
+	return node->tree->txn ? edit_orphan(fs, node, &edit) : 0;
+}
+
+static int write_in_view(struct handle *handle, fuse_req_t req, const char *data, size_t size,
+			 off_t offset)
+{
+	struct fs *fs = handle->fs;
+	struct node *node = handle->node;
+	g_autoptr(GBytes) bytes = g_bytes_new(data, size);
+	struct edit edit = { handle->flags & O_APPEND ? EDIT_APPEND : EDIT_WRITE, (uint64_t)offset,
+			     bytes };
+	g_autofree char *key = NULL;
+	struct program *program;
+	struct op *op;
+	int r;
+
+	if (node_state(&fs->nodes, node) == NODE_UNLINKED)
+		return edit_orphan(fs, node, &edit);
+	if (is_cut_off(fs, handle))
+		return -ESTALE;
+	r = tree_resolve(fs, node, NULL, &key);
+	if (r < 0)
+		return r;
+	program = tree_program(req, OP_PATCH, key, key, node->ino, &op);
+	op_add_edit(op, edit.kind, edit.offset, bytes);
+	return apply_in_view(fs, node, program, NULL);
+}
+
+void tree_write(struct handle *handle, fuse_req_t req, const char *data, size_t size,
+		off_t offset)
+{
+	int r;
+
+	if (handle->session) {
+		session_write(handle->session, req, data, size, offset);
+		return;
+	}
+	r = handle->node->tree->txn ? write_in_view(handle, req, data, size, offset) : -EBADF;
+	if (r < 0)
+		reply_error(req, r);
+	else
+		fuse_reply_write(req, size);
+}

@@ -1,0 +1,186 @@
+/* Mounting, serving, unmounting. */
+#include "fs/mount.h"
+
+#include "fs/commit.h"
+#include "fs/control.h"
+#include "fs/ops.h"
+#include "fs/session.h"
+#include "fs/tree.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void fs_options_init(struct fs_options *options)
+{
+	/* Two to four workers are best on two processors; more only compete. */
+	*options = (struct fs_options){ .workers = 4, .max_value_bytes = 16 << 20 };
+}
+
+/* Commas and backslashes in a name would end or change the option. */
+static char *escape_option(const char *text)
+{
+	GString *escaped = g_string_new(NULL);
+
+	for (; *text; text++) {
+		if (*text == ',' || *text == '\\')
+			g_string_append_c(escaped, '\\');
+		g_string_append_c(escaped, *text);
+	}
+	return g_string_free(escaped, FALSE);
+}
+
+/* The kernel checks permissions on every path; set-user-ID and devices mean nothing here.
+ * A mount made by root is for all, like any other filesystem. */
+static void add_options(struct fuse_args *args, const struct fs_options *options)
+{
+	g_autofree char *source = escape_option(options->source ? options->source : "commitfs");
+	g_autofree char *name = g_strdup_printf("fsname=%s", source);
+
+	fuse_opt_add_arg(args, "commitfs");
+	fuse_opt_add_arg(args, "-odefault_permissions,nosuid,nodev,subtype=commitfs");
+	fuse_opt_add_arg(args, "-o");
+	fuse_opt_add_arg(args, name);
+	if (geteuid() == 0 && !options->private_mount)
+		fuse_opt_add_arg(args, "-oallow_other");
+	if (options->fuse_options) {
+		fuse_opt_add_arg(args, "-o");
+		fuse_opt_add_arg(args, options->fuse_options);
+	}
+}
+
+static struct fs *fs_new(const struct fs_options *options, struct store *store,
+			 struct registry *registry)
+{
+	struct fs *fs = g_new0(struct fs, 1);
+
+	fs->options = *options;
+	fs->store = store;
+	fs->registry = registry;
+	fs->owner_uid = geteuid();
+	fs->owner_gid = getegid();
+	fs->mounted_ns = g_get_real_time() * 1000;
+	fs->live = tree_new(view_new_live(store), NULL);
+	fs->handles = g_hash_table_new(NULL, NULL);
+	node_table_init(&fs->nodes, control_root());
+	pthread_mutex_init(&fs->poll_lock, NULL);
+	fs->poll_handles = g_hash_table_new(NULL, NULL);
+	pthread_mutex_init(&fs->provisional_lock, NULL);
+	fs->provisional = provisional_table_new();
+	return fs;
+}
+
+/* The top of the live tree is there before the first commit can be seen. */
+static int hold_live_root(struct fs *fs)
+{
+	g_autoptr(record) record = NULL;
+	int r = view_get(fs->live->view, "", &record);
+
+	if (r == 0)
+		fs->live_root = node_obtain_key(&fs->nodes, fs->nodes.root, "keys", fs->live, record);
+	return r;
+}
+
+static int start(struct fs *fs, char **ret_message)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int r = hold_live_root(fs);
+
+	if (r < 0) {
+		*ret_message = g_strdup_printf("cannot read the root of store '%s': %s",
+					       fs->options.source, g_strerror(-r));
+		return r;
+	}
+	add_options(&args, &fs->options);
+	fs->session = fuse_session_new(&args, &fs_operations, sizeof(fs_operations), fs);
+	fuse_opt_free_args(&args);
+	if (!fs->session) {
+		*ret_message = g_strdup_printf("cannot mount on '%s': an option of -o is not known",
+					       fs->options.mount_point);
+		return -EINVAL;
+	}
+	errno = 0;
+	if (fuse_session_mount(fs->session, fs->options.mount_point) != 0) {
+		r = errno ? -errno : -EPERM;
+		*ret_message = g_strdup_printf("cannot mount on '%s': %s", fs->options.mount_point,
+					       g_strerror(-r));
+		return r;
+	}
+	fs->notifier = notifier_new(fs);
+	fs->housekeeper = housekeeper_new(fs);
+	store_watch(fs->store, commit_seen, fs);
+	registry_on_end(fs->registry, control_txn_ended, fs);
+	return 0;
+}
+
+int fs_mount(const struct fs_options *options, struct store *store, struct registry *registry,
+	     struct fs **ret, char **ret_message)
+{
+	struct fs *fs = fs_new(options, store, registry);
+	int r = start(fs, ret_message);
+
+	if (r < 0)
+		fs_free(fs);
+	else
+		*ret = fs;
+	return r;
+}
+
+int fs_run(struct fs *fs)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int r;
+
+	/* Threads that come and go cost five times what they do. */
+	fuse_loop_cfg_set_max_threads(config, fs->options.workers);
+	fuse_loop_cfg_set_idle_threads(config, fs->options.workers);
+	if (fuse_set_signal_handlers(fs->session) != 0) {
+		fuse_loop_cfg_destroy(config);
+		return -EIO;
+	}
+	r = fuse_session_loop_mt(fs->session, config);
+	fuse_remove_signal_handlers(fs->session);
+	fuse_loop_cfg_destroy(config);
+	return r < 0 ? r : 0; /* the number of a signal that ended it is no error */
+}
+
+/* RELEASE does not come any more: what writers had not closed is lost. */
+static void drop_handles(struct fs *fs)
+{
+	g_autoptr(GList) handles = g_hash_table_get_keys(fs->handles);
+
+	for (GList *link = handles; link; link = link->next) {
+		struct handle *handle = link->data;
+
+		if (handle->session && session_is_pending(handle->session))
+			g_warning("unmounted while '%s' was open for writing: what was not closed is lost",
+				  handle->node->name);
+		handle_free(handle);
+	}
+}
+
+void fs_free(struct fs *fs)
+{
+	if (!fs)
+		return;
+	registry_on_end(fs->registry, NULL, NULL);
+	store_watch(fs->store, NULL, NULL);
+	if (fs->session)
+		fuse_session_unmount(fs->session);
+	if (fs->housekeeper)
+		housekeeper_free(fs->housekeeper);
+	drop_handles(fs);
+	if (fs->notifier)
+		notifier_free(fs->notifier);
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+	node_table_done(&fs->nodes);
+	view_free(fs->live->view);
+	tree_unref(fs->live);
+	g_hash_table_unref(fs->handles);
+	g_hash_table_unref(fs->poll_handles);
+	g_hash_table_unref(fs->provisional);
+	pthread_mutex_destroy(&fs->poll_lock);
+	pthread_mutex_destroy(&fs->provisional_lock);
+	g_free(fs);
+}

@@ -1,0 +1,320 @@
+#include "fs/housekeeper.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	APPEND_IDLE_US = 1000000,
+	/* A RELEASE follows its close(2) within microseconds; a descriptor held by a process
+	 * that cannot be seen never lets it come. */
+	RELEASE_WAIT_US = 100000,
+};
+
+struct waiting_request {
+	struct session *session; /* held */
+	int64_t deadline_us;
+	fuse_req_t req;
+	struct node *node;
+	char *name;
+	int flags;
+	session_resume_fn *resume;
+};
+
+struct housekeeper {
+	struct fs *fs;	  /* set once */
+	pthread_t thread; /* set once */
+	gint closing_count; /* atomic: of `closing` */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stop;		/* lock */
+	GHashTable *idle;	/* lock: sessions that append, held */
+	GHashTable *closing;	/* lock: sessions that may end with their RELEASE, held */
+	GQueue waiting;		/* lock: struct waiting_request, earliest deadline first */
+};
+
+static void resume_and_free(struct waiting_request *waiting)
+{
+	waiting->resume(waiting->req, waiting->node, waiting->name, waiting->flags);
+	session_unref(waiting->session);
+	g_free(waiting->name);
+	g_free(waiting);
+}
+
+static void resume_all(GQueue *requests)
+{
+	struct waiting_request *waiting;
+
+	while ((waiting = g_queue_pop_head(requests)) != NULL)
+		resume_and_free(waiting);
+}
+
+/* ---- Sets of sessions ----------------------------------------------------------- */
+
+void housekeeper_watch_idle(struct housekeeper *housekeeper, struct session *session)
+{
+	pthread_mutex_lock(&housekeeper->lock);
+	if (!g_hash_table_contains(housekeeper->idle, session)) {
+		g_hash_table_add(housekeeper->idle, session_ref(session));
+		pthread_cond_signal(&housekeeper->wake);
+	}
+	pthread_mutex_unlock(&housekeeper->lock);
+}
+
+void housekeeper_note_closing(struct housekeeper *housekeeper, struct session *session)
+{
+	pthread_mutex_lock(&housekeeper->lock);
+	if (!g_hash_table_contains(housekeeper->closing, session)) {
+		g_hash_table_add(housekeeper->closing, session_ref(session));
+		g_atomic_int_inc(&housekeeper->closing_count);
+	}
+	pthread_mutex_unlock(&housekeeper->lock);
+}
+
+/* Takes out who waits for `session`. Under the lock. */
+static void take_waiting(struct housekeeper *housekeeper, struct session *session, GQueue *ret)
+{
+	GList *link = housekeeper->waiting.head;
+
+	while (link) {
+		GList *next = link->next;
+		struct waiting_request *waiting = link->data;
+
+		if (waiting->session == session) {
+			g_queue_unlink(&housekeeper->waiting, link);
+			g_queue_push_tail_link(ret, link);
+		}
+		link = next;
+	}
+}
+
+void housekeeper_session_ended(struct housekeeper *housekeeper, struct session *session)
+{
+	GQueue resumed = G_QUEUE_INIT;
+	bool was_closing = false;
+
+	if (g_atomic_int_get(&housekeeper->closing_count) == 0)
+		return;
+	pthread_mutex_lock(&housekeeper->lock);
+	was_closing = g_hash_table_remove(housekeeper->closing, session);
+	if (was_closing)
+		g_atomic_int_add(&housekeeper->closing_count, -1);
+	take_waiting(housekeeper, session, &resumed);
+	pthread_mutex_unlock(&housekeeper->lock);
+	if (was_closing)
+		session_unref(session);
+	resume_all(&resumed);
+}
+
+void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session *session)
+{
+	housekeeper_session_ended(housekeeper, session);
+}
+
+/* ---- Waiting requests ----------------------------------------------------------- */
+
+static bool concerns(struct session *session, struct node *node, const char *name, bool any)
+{
+	struct node *file = session_node(session);
+
+	if (any)
+		return file->parent == node;
+	if (name)
+		return file->parent == node && strcmp(file->name, name) == 0;
+	return file == node;
+}
+
+/* The first session in `closing` that the request is about, held; NULL: none. */
+static struct session *find_closing(struct housekeeper *housekeeper, struct node *node,
+				    const char *name, bool any)
+{
+	struct node_table *table = &housekeeper->fs->nodes;
+	struct session *session, *found = NULL;
+	GHashTableIter iter;
+
+	pthread_mutex_lock(&table->lock);
+	pthread_mutex_lock(&housekeeper->lock);
+	g_hash_table_iter_init(&iter, housekeeper->closing);
+	while (!found && g_hash_table_iter_next(&iter, (void **)&session, NULL)) {
+		if (concerns(session, node, name, any))
+			found = session_ref(session);
+	}
+	pthread_mutex_unlock(&housekeeper->lock);
+	pthread_mutex_unlock(&table->lock);
+	return found;
+}
+
+bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, const char *name,
+			      bool any, int flags, session_resume_fn *resume)
+{
+	struct housekeeper *housekeeper = fs->housekeeper;
+	struct waiting_request *waiting;
+	struct session *session;
+	bool wait;
+
+	if (g_atomic_int_get(&housekeeper->closing_count) == 0)
+		return false;
+	session = find_closing(housekeeper, node, name, any);
+	if (!session)
+		return false;
+	if (!session_is_released_soon(session)) {
+		session_unref(session);
+		return false;
+	}
+	waiting = g_new0(struct waiting_request, 1);
+	*waiting = (struct waiting_request){ session, g_get_monotonic_time() + RELEASE_WAIT_US, req,
+					     node,    g_strdup(name),  flags, resume };
+	pthread_mutex_lock(&housekeeper->lock);
+	wait = g_hash_table_contains(housekeeper->closing, session);
+	if (wait) {
+		g_queue_push_tail(&housekeeper->waiting, waiting);
+		pthread_cond_signal(&housekeeper->wake);
+	}
+	pthread_mutex_unlock(&housekeeper->lock);
+	/* Its RELEASE came in between: the answer is known now. */
+	if (!wait) {
+		session_unref(session);
+		g_free(waiting->name);
+		g_free(waiting);
+	}
+	return wait;
+}
+
+/* ---- The thread ----------------------------------------------------------------- */
+
+static void committed_idle(int error, void *arg)
+{
+	(void)error; /* logged where it happened */
+	session_unref(arg);
+}
+
+/* Takes the sessions that have been idle long enough, and shortens *wait_us to the next. */
+static GPtrArray *take_idle(struct housekeeper *housekeeper, int64_t *wait_us)
+{
+	GPtrArray *due = g_ptr_array_new();
+	struct session *session;
+	GHashTableIter iter;
+
+	g_hash_table_iter_init(&iter, housekeeper->idle);
+	while (g_hash_table_iter_next(&iter, (void **)&session, NULL)) {
+		int64_t left = session_idle_left_us(session, APPEND_IDLE_US);
+
+		if (left == 0) {
+			g_ptr_array_add(due, session);
+			g_hash_table_iter_remove(&iter);
+		} else {
+			*wait_us = MIN(*wait_us, left);
+		}
+	}
+	return due;
+}
+
+/* The same for requests whose RELEASE did not come; nobody waits for that session again. */
+static void take_overdue(struct housekeeper *housekeeper, GQueue *ret, GPtrArray *given_up,
+			 int64_t *wait_us)
+{
+	struct waiting_request *waiting;
+
+	while ((waiting = g_queue_peek_head(&housekeeper->waiting)) != NULL) {
+		int64_t left = waiting->deadline_us - g_get_monotonic_time();
+
+		if (left > 0) {
+			*wait_us = MIN(*wait_us, left);
+			return;
+		}
+		g_queue_push_tail_link(ret, g_queue_pop_head_link(&housekeeper->waiting));
+		if (g_hash_table_remove(housekeeper->closing, waiting->session)) {
+			g_atomic_int_add(&housekeeper->closing_count, -1);
+			g_ptr_array_add(given_up, waiting->session);
+		}
+	}
+}
+
+static void wait_for(struct housekeeper *housekeeper, int64_t wait_us)
+{
+	struct timespec until;
+	int64_t ns;
+
+	if (wait_us == G_MAXINT64) {
+		pthread_cond_wait(&housekeeper->wake, &housekeeper->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	ns = until.tv_nsec + wait_us * 1000;
+	until.tv_sec += ns / 1000000000;
+	until.tv_nsec = ns % 1000000000;
+	pthread_cond_timedwait(&housekeeper->wake, &housekeeper->lock, &until);
+}
+
+static void *keep_house(void *arg)
+{
+	struct housekeeper *housekeeper = arg;
+
+	pthread_mutex_lock(&housekeeper->lock);
+	while (!housekeeper->stop) {
+		GQueue overdue = G_QUEUE_INIT;
+		int64_t wait_us = G_MAXINT64;
+		g_autoptr(GPtrArray) given_up = g_ptr_array_new();
+		g_autoptr(GPtrArray) idle = take_idle(housekeeper, &wait_us);
+
+		take_overdue(housekeeper, &overdue, given_up, &wait_us);
+		if (idle->len == 0 && g_queue_is_empty(&overdue)) {
+			wait_for(housekeeper, wait_us);
+			continue;
+		}
+		pthread_mutex_unlock(&housekeeper->lock);
+		for (guint i = 0; i < idle->len; i++)
+			session_commit(g_ptr_array_index(idle, i), committed_idle,
+				       g_ptr_array_index(idle, i));
+		resume_all(&overdue);
+		for (guint i = 0; i < given_up->len; i++)
+			session_unref(g_ptr_array_index(given_up, i));
+		pthread_mutex_lock(&housekeeper->lock);
+	}
+	pthread_mutex_unlock(&housekeeper->lock);
+	return NULL;
+}
+
+struct housekeeper *housekeeper_new(struct fs *fs)
+{
+	struct housekeeper *housekeeper = g_new0(struct housekeeper, 1);
+	pthread_condattr_t attributes;
+
+	housekeeper->fs = fs;
+	pthread_mutex_init(&housekeeper->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&housekeeper->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	housekeeper->idle = g_hash_table_new(NULL, NULL);
+	housekeeper->closing = g_hash_table_new(NULL, NULL);
+	if (pthread_create(&housekeeper->thread, NULL, keep_house, housekeeper) != 0)
+		g_error("cannot start the housekeeping thread");
+	return housekeeper;
+}
+
+static void unref_keys(GHashTable *sessions)
+{
+	struct session *session;
+	GHashTableIter iter;
+
+	g_hash_table_iter_init(&iter, sessions);
+	while (g_hash_table_iter_next(&iter, (void **)&session, NULL))
+		session_unref(session);
+	g_hash_table_unref(sessions);
+}
+
+void housekeeper_free(struct housekeeper *housekeeper)
+{
+	pthread_mutex_lock(&housekeeper->lock);
+	housekeeper->stop = true;
+	pthread_cond_signal(&housekeeper->wake);
+	pthread_mutex_unlock(&housekeeper->lock);
+	pthread_join(housekeeper->thread, NULL);
+	resume_all(&housekeeper->waiting);
+	unref_keys(housekeeper->idle);
+	unref_keys(housekeeper->closing);
+	pthread_cond_destroy(&housekeeper->wake);
+	pthread_mutex_destroy(&housekeeper->lock);
+	g_free(housekeeper);
+}

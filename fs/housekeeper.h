@@ -1,0 +1,20 @@
+/* One thread for what happens by time: appenders that have been idle commit, requests that
+ * wait for a RELEASE are let go. It sleeps until the next of these is due. */
+#pragma once
+
+#include "fs/session.h"
+
+/* The appender has written: it commits when it has been idle for a second. */
+void housekeeper_watch_idle(struct housekeeper *housekeeper, struct session *session);
+/* The session was flushed with nothing written: it may end with its next RELEASE. */
+void housekeeper_note_closing(struct housekeeper *housekeeper, struct session *session);
+/* It goes on writing. */
+void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session *session);
+/* Its RELEASE has committed: who waits for that goes on. */
+void housekeeper_session_ended(struct housekeeper *housekeeper, struct session *session);
+
+/* Of the session, for the housekeeper. */
+typedef void session_done_fn(int error, void *arg);
+void session_commit(struct session *session, session_done_fn *done, void *arg);
+bool session_is_released_soon(struct session *session);
+int64_t session_idle_left_us(struct session *session, int64_t idle_us);

@@ -1,0 +1,104 @@
+/* The mount from inside: what the files of fs/ share. */
+#pragma once
+
+#include "fs/node.h"
+
+#include <fuse_lowlevel.h>
+
+/* Seconds; the kernel's caches are told of what changes. */
+#define TIMEOUT_LONG 86400.0
+#define TIMEOUT_NONE 0.0
+
+struct notifier;
+struct housekeeper;
+
+struct fs {
+	struct fs_options options;   /* set once */
+	struct store *store;	     /* set once */
+	struct registry *registry;   /* set once */
+	struct fuse_session *session; /* set once */
+	struct tree *live;	     /* set once */
+	struct node *live_root;	     /* set once: keys/, held */
+	struct node_table nodes;
+	GHashTable *handles; /* of the node table's lock: all struct handle */
+	struct notifier *notifier;	 /* set once */
+	struct housekeeper *housekeeper; /* set once */
+	uid_t owner_uid;		 /* set once: who mounted */
+	gid_t owner_gid;		 /* set once */
+	int64_t mounted_ns;		 /* set once */
+	/* Grows before attributes of live directories are invalidated: who read them before
+	 * must not let the kernel keep them. */
+	gint directory_epoch; /* atomic */
+	gint blind_flushes;   /* atomic: the writer's descriptors could not be read */
+	gint lost_sessions;   /* atomic: of killed writers, and those open at the end */
+	pthread_mutex_t poll_lock;
+	GHashTable *poll_handles; /* poll_lock: struct handle that somebody polls */
+	pthread_mutex_t provisional_lock;
+	GHashTable *provisional; /* provisional_lock: tid -> struct provisional */
+	gint provisional_count;	 /* atomic: of `provisional` */
+};
+
+/* ---- Replies -------------------------------------------------------------------- */
+
+/* The only place that turns a negative errno for the kernel; 0 is success. */
+void reply_error(fuse_req_t req, int error);
+/* Replies with a node that was obtained with one lookup; takes it back when nobody waits
+ * any more. */
+void reply_entry(fuse_req_t req, struct node *node, const struct fuse_entry_param *entry);
+/* Replies to READ with the part of `bytes` (NULL: empty) at `offset`. */
+void reply_bytes(fuse_req_t req, GBytes *bytes, size_t size, off_t offset);
+
+/* What stat(2) shows of a record in `tree`. */
+void record_attributes(const struct tree *tree, const struct record *record,
+		       struct stat *attributes);
+
+/* ---- Callers -------------------------------------------------------------------- */
+
+/* The caller of a request, with its process's number and name; groups only where they are
+ * needed to check permissions. Caller frees. */
+struct credentials *caller_credentials(fuse_req_t req);
+
+/* ---- Handles -------------------------------------------------------------------- */
+
+struct listed_entry {
+	char *name;
+	enum record_type type;
+	uint64_t ino;
+	struct record *record; /* of a live tree's entry, for READDIRPLUS; NULL: none */
+};
+
+/* What the kernel calls an open file or directory. */
+struct handle {
+	struct fs *fs;
+	struct node *node; /* held */
+	int flags;	   /* of open(2) */
+
+	/* Keys. */
+	struct session *session; /* live, opened for writing */
+	GBytes *value;		 /* live, for reading: the value at OPEN, NULL: empty */
+	struct record *record;	 /* in a transaction, for reading: the record at OPEN */
+	uint64_t round;		 /* in a transaction: when it was opened */
+
+	/* Directories: pinned at the first READDIR, and again after rewinddir. */
+	pthread_mutex_t lock;
+	GPtrArray *entries; /* lock: struct listed_entry */
+	gint epoch;	    /* lock: directory_epoch when it was pinned */
+
+	/* Control files. */
+	GBytes *text;			/* lock: made at a READ from the beginning */
+	bool begun;			/* lock: commit or message was written */
+	struct fuse_pollhandle *poll;	/* of fs->poll_lock: the newest, or NULL */
+	uint64_t seen_revision;		/* of fs->poll_lock: at the last READ */
+};
+
+struct handle *handle_new(struct fs *fs, struct node *node, int flags);
+void handle_free(struct handle *handle);
+
+static inline struct handle *handle_of(const struct fuse_file_info *info)
+{
+	return (struct handle *)(uintptr_t)info->fh;
+}
+
+/* Replies to OPEN or OPENDIR; frees the handle when nobody waits any more, since then no
+ * RELEASE will come. */
+void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_info *info);

@@ -1,0 +1,520 @@
+/* Names: looking up, making and removing entries, renaming. On the live tree each change
+ * is submitted and answered when it is durable; in a transaction it is answered at once. */
+#include "fs/tree.h"
+
+#include "fs/commit.h"
+#include "fs/session.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Resolving ------------------------------------------------------------------ */
+
+static bool is_top(const struct node *node)
+{
+	return node->parent->kind != NODE_KEY;
+}
+
+bool tree_is_old_round(struct node *node)
+{
+	return node->tree->txn && node->type != RECORD_DIRECTORY &&
+	       node->round != txn_round(node->tree->txn);
+}
+
+/* A directory of an earlier round is as good as ever when the new snapshot has it. */
+static int renew_directory(struct fs *fs, struct node *node, const char *key)
+{
+	uint64_t round = txn_round(node->tree->txn);
+	g_autoptr(record) record = NULL;
+	int r;
+
+	if (node->round == round)
+		return 0;
+	r = view_get(node->tree->view, key, &record);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	if (record->ino != node->ino)
+		return -ESTALE;
+	pthread_mutex_lock(&fs->nodes.lock);
+	node->round = round;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return 0;
+}
+
+int tree_resolve(struct fs *fs, struct node *node, const char *name, char **ret)
+{
+	g_autofree char *own_key = NULL;
+	int r = 0;
+
+	if (node->tree->txn) {
+		if (txn_state(node->tree->txn) == TXN_OVER || tree_is_old_round(node))
+			return -ESTALE;
+		r = node_key(&fs->nodes, node, NULL, &own_key);
+		if (r == 0 && node->type == RECORD_DIRECTORY && !is_top(node))
+			r = renew_directory(fs, node, own_key);
+	}
+	return r == 0 ? node_key(&fs->nodes, node, name, ret) : r;
+}
+
+int tree_get(struct fs *fs, struct node *node, char **ret_key, struct record **ret)
+{
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	int r = tree_resolve(fs, node, NULL, &key);
+
+	if (r == 0)
+		r = view_get(node->tree->view, key, &record);
+	if (r == -ENOENT || (r == 0 && (record->ino != node->ino || record->type != node->type)))
+		r = -ESTALE;
+	if (r < 0)
+		return r;
+	if (ret_key)
+		*ret_key = g_steal_pointer(&key);
+	*ret = g_steal_pointer(&record);
+	return 0;
+}
+
+struct program *tree_program(fuse_req_t req, enum op_kind kind, const char *key,
+			     const char *guard_key, uint64_t guard_ino, struct op **ret_op)
+{
+	g_autoptr(credentials) credentials = caller_credentials(req);
+	struct program *program = program_new(credentials);
+
+	program_compare(program, COMPARE_INO, COMPARE_EQUAL, guard_key, guard_ino);
+	*ret_op = program_add(program, kind, key);
+	return program;
+}
+
+/* ---- Timeouts ------------------------------------------------------------------- */
+
+double tree_attribute_timeout(struct fs *fs, const struct node *node, gint epoch)
+{
+	if (node->type != RECORD_DIRECTORY)
+		return TIMEOUT_NONE;
+	if (!node->tree->txn && g_atomic_int_get(&fs->directory_epoch) != epoch)
+		return TIMEOUT_NONE;
+	return TIMEOUT_LONG;
+}
+
+void tree_recheck(struct fs *fs, uint64_t id, gint epoch)
+{
+	if (g_atomic_int_get(&fs->directory_epoch) != epoch)
+		fuse_lowlevel_notify_inval_inode(fs->session, id, -1, 0);
+}
+
+/* ---- Looking up ----------------------------------------------------------------- */
+
+static void reply_record(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
+			 const struct record *record, gint epoch)
+{
+	struct fuse_entry_param entry = { .entry_timeout = TIMEOUT_LONG };
+	struct node *node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
+	bool recheck = node->type == RECORD_DIRECTORY && !node->tree->txn;
+	uint64_t id = node->id;
+
+	entry.ino = node->id;
+	entry.attr_timeout = tree_attribute_timeout(fs, node, epoch);
+	record_attributes(node->tree, record, &entry.attr);
+	reply_entry(req, node, &entry);
+	if (recheck)
+		tree_recheck(fs, id, epoch);
+}
+
+/* The node of a name the caller's process has reserved, with one lookup more; or NULL. */
+static struct node *obtain_reserved(struct fs *fs, fuse_req_t req, struct node *parent,
+				    const char *name)
+{
+	struct node_table *table = &fs->nodes;
+	struct node *node;
+	bool own;
+
+	pthread_mutex_lock(&table->lock);
+	node = node_reserved_locked(table, parent, name);
+	if (node)
+		node->refs++;
+	pthread_mutex_unlock(&table->lock);
+	if (!node)
+		return NULL;
+	own = session_owns_node(fs, node, fuse_req_ctx(req)->pid);
+	pthread_mutex_lock(&table->lock);
+	if (own)
+		node->lookups++;
+	pthread_mutex_unlock(&table->lock);
+	node_unref(table, node);
+	return own ? node : NULL;
+}
+
+static bool reply_reserved(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
+{
+	struct fuse_entry_param entry = { .attr_timeout = TIMEOUT_NONE,
+					  .entry_timeout = TIMEOUT_NONE };
+	struct node *node = obtain_reserved(fs, req, parent, name);
+
+	if (!node)
+		return false;
+	entry.ino = node->id;
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->template)
+		record_attributes(node->tree, node->template, &entry.attr);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	entry.attr.st_ino = tree_ino(node->tree, node->ino);
+	reply_entry(req, node, &entry);
+	return true;
+}
+
+static void lookup_again(fuse_req_t req, struct node *node, const char *name, int flags)
+{
+	(void)flags;
+	tree_lookup(fuse_req_userdata(req), req, node, name);
+}
+
+void tree_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
+{
+	gint epoch = g_atomic_int_get(&fs->directory_epoch);
+	struct view *view = parent->tree->view;
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	int r;
+
+	if (!parent->tree->txn &&
+	    (session_wait_for_release(fs, req, parent, name, false, 0, lookup_again) ||
+	     reply_reserved(fs, req, parent, name)))
+		return;
+	r = tree_resolve(fs, parent, name, &key);
+	if (r == 0)
+		r = view_get(view, key, &record);
+	if (r == 0 || r == -ENOENT)
+		view_observe(view, OBSERVE_EXISTS, key, record);
+	if (r < 0)
+		reply_error(req, r);
+	else
+		reply_record(fs, req, parent, name, record, epoch);
+}
+
+/* ---- Changing names ------------------------------------------------------------- */
+
+/* One change of names, until it is answered. */
+struct name_request {
+	struct origin origin;
+	struct name_change names;
+	struct fs *fs;
+	fuse_req_t req;
+	struct op op; /* what to do, but for its keys */
+	char *name;
+	char *new_name;
+	guint attempts;
+};
+
+enum { MAX_ATTEMPTS = 16 }; /* paths that change under the request */
+
+static void name_request_free(struct name_request *request)
+{
+	if (request->op.value)
+		g_bytes_unref(request->op.value);
+	g_free(request->name);
+	g_free(request->new_name);
+	g_free(request);
+}
+
+static struct name_request *name_request_new(struct fs *fs, fuse_req_t req, enum op_kind kind,
+					     struct node *parent, const char *name)
+{
+	struct name_request *request = g_new0(struct name_request, 1);
+
+	request->fs = fs;
+	request->req = req;
+	request->op.kind = kind;
+	request->name = g_strdup(name);
+	request->names.kind = kind;
+	request->names.parent = parent;
+	request->names.name = request->name;
+	return request;
+}
+
+static bool removes_or_moves(const struct name_request *request)
+{
+	return request->op.kind == OP_DELETE || request->op.kind == OP_RMDIR ||
+	       request->op.kind == OP_RENAME;
+}
+
+static void name_request_reply(struct name_request *request, int error)
+{
+	reply_error(request->req, error);
+	name_request_free(request);
+}
+
+/* What is renamed over is replaced: whoever still writes it writes for nobody. */
+static void discard_reserved(struct fs *fs, struct node *parent, const char *name)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	node = node_reserved_locked(&fs->nodes, parent, name);
+	if (node)
+		node_detach_locked(&fs->nodes, node, NODE_UNLINKED);
+	pthread_mutex_unlock(&fs->nodes.lock);
+}
+
+static void submit_names(struct name_request *request);
+
+static void names_done(const struct program_result *result, void *arg)
+{
+	struct name_request *request = arg;
+	struct fs *fs = request->fs;
+	struct node *parent = request->names.parent;
+	bool live = !parent->tree->txn;
+
+	if (result->error < 0) {
+		name_request_reply(request, result->error);
+		return;
+	}
+	if (!result->succeeded) {
+		submit_names(request); /* the directory was renamed, or is gone */
+		return;
+	}
+	if (!removes_or_moves(request)) {
+		reply_record(fs, request->req, parent, request->name,
+			     g_ptr_array_index(result->records, 0),
+			     g_atomic_int_get(&fs->directory_epoch));
+		name_request_free(request);
+		return;
+	}
+	if (!live)
+		names_changed(fs, &request->names); /* the live ones changed with the commit */
+	else if (request->op.kind == OP_RENAME)
+		discard_reserved(fs, request->names.new_parent, request->new_name);
+	name_request_reply(request, 0);
+}
+
+/* A file that loses its name while it is open goes on as it is for its handles. */
+static void keep_orphan(struct fs *fs, struct node *parent, const char *name, const char *key)
+{
+	struct node_table *table = &fs->nodes;
+	struct record *old, *record = NULL;
+	struct node *node;
+	bool wanted;
+
+	pthread_mutex_lock(&table->lock);
+	node = node_child_locked(table, parent, name);
+	wanted = node && node->handles > 0 && node->type == RECORD_VALUE;
+	if (wanted)
+		node->refs++;
+	pthread_mutex_unlock(&table->lock);
+	if (!wanted)
+		return;
+	if (view_get(node->tree->view, key, &record) == 0) {
+		pthread_mutex_lock(&table->lock);
+		old = node->orphan;
+		/* A copy of its own: writes go into it. */
+		node->orphan = record_copy(record);
+		pthread_mutex_unlock(&table->lock);
+		record_unref(old);
+		record_unref(record);
+	}
+	node_unref(table, node);
+}
+
+static int build_names(struct name_request *request, struct program **ret)
+{
+	struct fs *fs = request->fs;
+	const struct name_change *names = &request->names;
+	g_autofree char *key = NULL, *new_key = NULL, *directory = NULL;
+	struct program *program;
+	struct op *op;
+	int r;
+
+	if (++request->attempts > MAX_ATTEMPTS)
+		return -ESTALE;
+	r = tree_resolve(fs, names->parent, NULL, &directory);
+	if (r == 0)
+		r = tree_resolve(fs, names->parent, names->name, &key);
+	if (r == 0 && names->new_parent)
+		r = tree_resolve(fs, names->new_parent, names->new_name, &new_key);
+	if (r < 0)
+		return r;
+	if (removes_or_moves(request))
+		keep_orphan(fs, names->parent, names->name, key);
+	if (new_key)
+		keep_orphan(fs, names->new_parent, names->new_name, new_key);
+	program = tree_program(request->req, request->op.kind, key, directory, names->parent->ino,
+			       &op);
+	program->checked = true;
+	program->origin = removes_or_moves(request) ? &request->origin : NULL;
+	op->flags = request->op.flags;
+	op->mode = request->op.mode;
+	op->value = request->op.value ? g_bytes_ref(request->op.value) : NULL;
+	op->target = g_steal_pointer(&new_key);
+	if (names->new_parent && names->new_parent != names->parent) {
+		g_autofree char *new_directory = key_parent(op->target);
+
+		program_compare(program, COMPARE_INO, COMPARE_EQUAL, new_directory,
+				names->new_parent->ino);
+	}
+	*ret = program;
+	return 0;
+}
+
+static void submit_names(struct name_request *request)
+{
+	struct program *program;
+	int r;
+
+	request->origin.names = &request->names;
+	r = build_names(request, &program);
+	if (r < 0)
+		name_request_reply(request, r);
+	else
+		view_apply(request->names.parent->tree->view, program, names_done, request);
+}
+
+/* A name that is reserved is taken, though only its creator sees it. */
+static bool is_reserved(struct fs *fs, struct node *parent, const char *name)
+{
+	bool reserved;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	reserved = node_reserved_locked(&fs->nodes, parent, name) != NULL;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return reserved;
+}
+
+void tree_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode)
+{
+	struct name_request *request = name_request_new(fs, req, OP_MKDIR, parent, name);
+
+	request->op.mode = mode & 07777;
+	if (is_reserved(fs, parent, name))
+		name_request_reply(request, -EEXIST);
+	else
+		submit_names(request);
+}
+
+void tree_mknod(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode)
+{
+	struct name_request *request = name_request_new(fs, req, OP_PUT, parent, name);
+
+	request->op.flags = OP_EXCLUSIVE;
+	request->op.mode = mode & 07777;
+	request->op.value = g_bytes_new(NULL, 0);
+	if (is_reserved(fs, parent, name))
+		name_request_reply(request, -EEXIST);
+	else
+		submit_names(request);
+}
+
+void tree_symlink(struct fs *fs, fuse_req_t req, const char *link, struct node *parent,
+		  const char *name)
+{
+	struct name_request *request = name_request_new(fs, req, OP_SYMLINK, parent, name);
+
+	request->op.mode = 0777;
+	request->op.value = g_bytes_new(link, strlen(link));
+	if (is_reserved(fs, parent, name))
+		name_request_reply(request, -EEXIST);
+	else
+		submit_names(request);
+}
+
+/* Removing a name that is only reserved: the creator gives it up. True when that is all. */
+static bool remove_reserved(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
+{
+	struct node *node = obtain_reserved(fs, req, parent, name);
+	uint64_t id;
+	bool all;
+
+	if (!node)
+		return false;
+	id = node->id;
+	pthread_mutex_lock(&fs->nodes.lock);
+	all = !node->replaces;
+	node_detach_locked(&fs->nodes, node, NODE_UNLINKED);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	node_forget(&fs->nodes, id, 1);
+	return all;
+}
+
+static bool holds_reserved_names(struct fs *fs, struct node *parent, const char *name)
+{
+	struct node *node;
+	bool holds;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	node = node_child_locked(&fs->nodes, parent, name);
+	holds = node && node->type == RECORD_DIRECTORY &&
+		node_has_reserved_children_locked(&fs->nodes, node);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return holds;
+}
+
+void tree_remove(struct fs *fs, fuse_req_t req, enum op_kind kind, struct node *parent,
+		 const char *name)
+{
+	bool live = !parent->tree->txn;
+	struct name_request *request;
+
+	if (live && kind == OP_DELETE && remove_reserved(fs, req, parent, name)) {
+		reply_error(req, 0);
+		return;
+	}
+	if (live && kind == OP_RMDIR && holds_reserved_names(fs, parent, name)) {
+		reply_error(req, -ENOTEMPTY);
+		return;
+	}
+	request = name_request_new(fs, req, kind, parent, name);
+	request->op.flags = OP_PRESENT;
+	submit_names(request);
+}
+
+/* Renames a name that is only reserved: nothing is committed, its commit goes there. */
+static int rename_reserved(struct fs *fs, struct node *node, struct node *new_parent,
+			   const char *new_name, unsigned flags)
+{
+	g_autoptr(record) target = NULL;
+	g_autofree char *key = NULL;
+	int r = tree_resolve(fs, new_parent, new_name, &key);
+
+	if (r == 0)
+		r = view_get(new_parent->tree->view, key, &target);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (flags & OP_EXCHANGE)
+		return target ? -EINVAL : -ENOENT;
+	if (target && target->type == RECORD_DIRECTORY)
+		return -EISDIR;
+	if ((flags & OP_EXCLUSIVE) && (target || is_reserved(fs, new_parent, new_name)))
+		return -EEXIST;
+	pthread_mutex_lock(&fs->nodes.lock);
+	node->replaces = target != NULL;
+	node_move_locked(&fs->nodes, node, new_parent, new_name);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return 0;
+}
+
+void tree_rename(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
+		 struct node *new_parent, const char *new_name, unsigned flags)
+{
+	bool live = !parent->tree->txn;
+	struct node *reserved = live ? obtain_reserved(fs, req, parent, name) : NULL;
+	struct name_request *request;
+
+	if (reserved) {
+		reply_error(req, rename_reserved(fs, reserved, new_parent, new_name, flags));
+		node_forget(&fs->nodes, reserved->id, 1);
+		return;
+	}
+	if (live && (flags & OP_EXCLUSIVE) && is_reserved(fs, new_parent, new_name)) {
+		reply_error(req, -EEXIST);
+		return;
+	}
+	if (live && holds_reserved_names(fs, new_parent, new_name)) {
+		reply_error(req, -ENOTEMPTY);
+		return;
+	}
+	request = name_request_new(fs, req, OP_RENAME, parent, name);
+	request->op.flags = flags;
+	request->new_name = g_strdup(new_name);
+	request->names.flags = flags;
+	request->names.new_parent = new_parent;
+	request->names.new_name = request->new_name;
+	submit_names(request);
+}

@@ -1,0 +1,446 @@
+#include "fs/node.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Trees ---------------------------------------------------------------------- */
+
+struct tree *tree_new(struct view *view, struct txn *txn)
+{
+	struct tree *tree = g_new0(struct tree, 1);
+
+	tree->refs = 1;
+	tree->view = view;
+	tree->txn = txn ? txn_ref(txn) : NULL;
+	return tree;
+}
+
+struct tree *tree_ref(struct tree *tree)
+{
+	g_atomic_int_inc(&tree->refs);
+	return tree;
+}
+
+void tree_unref(struct tree *tree)
+{
+	if (!tree || !g_atomic_int_dec_and_test(&tree->refs))
+		return;
+	txn_unref(tree->txn);
+	g_free(tree);
+}
+
+/* The finalizer of splitmix64 (Steele, Lea, Flood 2014): a bijection, so that two files of
+ * one tree never share a number, and those of two trees do by accident only. */
+uint64_t tree_ino(const struct tree *tree, uint64_t ino)
+{
+	uint64_t mixed = ino;
+
+	if (!tree->txn)
+		return ino;
+	mixed += txn_number(tree->txn) * UINT64_C(0x9e3779b97f4a7c15);
+	mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return (mixed ^ (mixed >> 31)) | UINT64_C(1) << 63;
+}
+
+/* ---- The table ------------------------------------------------------------------ */
+
+static guint hash_name(gconstpointer key)
+{
+	const struct node *node = key;
+
+	return g_str_hash(node->name) ^ (guint)(node->parent->id * 2654435761U);
+}
+
+static gboolean equal_name(gconstpointer a, gconstpointer b)
+{
+	const struct node *left = a, *right = b;
+
+	return left->parent == right->parent && strcmp(left->name, right->name) == 0;
+}
+
+static struct node *node_new_locked(struct node_table *table, enum node_kind kind,
+				    struct node *parent, const char *name)
+{
+	struct node *node = g_new0(struct node, 1);
+
+	node->id = ++table->last_id;
+	node->kind = kind;
+	node->parent = parent;
+	node->name = g_strdup(name);
+	if (parent)
+		parent->refs++;
+	g_hash_table_insert(table->by_id, &node->id, node);
+	return node;
+}
+
+static void enter_tree_locked(struct node *node, struct tree *tree, const struct record *record)
+{
+	node->tree = tree_ref(tree);
+	node->type = record->type;
+	node->ino = record->ino;
+	node->in_tree.data = node;
+	g_queue_push_tail_link(&tree->nodes, &node->in_tree);
+}
+
+static void free_fields(struct node *node)
+{
+	g_assert(!node->sessions || node->sessions->len == 0);
+	g_clear_pointer(&node->sessions, g_ptr_array_unref);
+	record_unref(node->orphan);
+	record_unref(node->template);
+	txn_unref(node->txn);
+	tree_unref(node->tree);
+	g_free(node->name);
+	g_free(node);
+}
+
+/* The table a node is listed in by its name, or NULL for one that has none. */
+static GHashTable *names_of(struct node_table *table, const struct node *node)
+{
+	if (node->state == NODE_LIVE)
+		return table->children;
+	return node->state == NODE_RESERVED ? table->reserved : NULL;
+}
+
+static void unlist_locked(struct node_table *table, struct node *node)
+{
+	GHashTable *names = names_of(table, node);
+
+	if (names && node->parent && g_hash_table_lookup(names, node) == node)
+		g_hash_table_remove(names, node);
+}
+
+/* Frees it, and its ancestors that only it held, when nobody needs it. */
+static void drop_locked(struct node_table *table, struct node *node)
+{
+	while (node && node != table->root && node->lookups == 0 && node->refs == 0) {
+		struct node *parent = node->parent;
+
+		unlist_locked(table, node);
+		g_hash_table_remove(table->by_id, &node->id);
+		if (node->tree)
+			g_queue_unlink(&node->tree->nodes, &node->in_tree);
+		free_fields(node);
+		if (parent)
+			parent->refs--;
+		node = parent;
+	}
+}
+
+void node_table_init(struct node_table *table, const struct control *root)
+{
+	pthread_mutex_init(&table->lock, NULL);
+	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+	table->children = g_hash_table_new(hash_name, equal_name);
+	table->reserved = g_hash_table_new(hash_name, equal_name);
+	table->root = node_new_locked(table, NODE_DIRECTORY, NULL, "");
+	table->root->control = root;
+	g_assert(table->root->id == NODE_ID_ROOT);
+}
+
+void node_table_done(struct node_table *table)
+{
+	GHashTableIter iter;
+	struct node *node;
+
+	g_hash_table_unref(table->children);
+	g_hash_table_unref(table->reserved);
+	g_hash_table_iter_init(&iter, table->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&node))
+		free_fields(node);
+	g_hash_table_unref(table->by_id);
+	pthread_mutex_destroy(&table->lock);
+}
+
+struct node *node_get(struct node_table *table, uint64_t id)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&table->lock);
+	node = g_hash_table_lookup(table->by_id, &id);
+	pthread_mutex_unlock(&table->lock);
+	g_assert(node); /* the kernel speaks only of nodes it holds */
+	return node;
+}
+
+void node_ref(struct node_table *table, struct node *node)
+{
+	pthread_mutex_lock(&table->lock);
+	node->refs++;
+	pthread_mutex_unlock(&table->lock);
+}
+
+void node_unref(struct node_table *table, struct node *node)
+{
+	if (!node)
+		return;
+	pthread_mutex_lock(&table->lock);
+	g_assert(node->refs > 0);
+	node->refs--;
+	drop_locked(table, node);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void node_forget(struct node_table *table, uint64_t id, uint64_t count)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&table->lock);
+	node = g_hash_table_lookup(table->by_id, &id);
+	if (node) {
+		g_assert(node->lookups >= count || node == table->root);
+		node->lookups -= MIN(count, node->lookups);
+		drop_locked(table, node);
+	}
+	pthread_mutex_unlock(&table->lock);
+}
+
+static struct node *find_name(GHashTable *names, struct node *parent, const char *name)
+{
+	/* Only the two fields that make the name are looked at. */
+	struct node wanted = { .parent = parent, .name = (char *)name };
+
+	return g_hash_table_lookup(names, &wanted);
+}
+
+struct node *node_child_locked(struct node_table *table, struct node *parent, const char *name)
+{
+	return find_name(table->children, parent, name);
+}
+
+struct node *node_reserved_locked(struct node_table *table, struct node *parent, const char *name)
+{
+	return find_name(table->reserved, parent, name);
+}
+
+struct node *node_obtain_control(struct node_table *table, struct node *parent, const char *name,
+				 const struct control *control, struct txn *txn)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&table->lock);
+	node = node_child_locked(table, parent, name);
+	if (node && (node->control != control || node->txn != txn)) {
+		node_detach_locked(table, node, NODE_STALE);
+		node = NULL;
+	}
+	if (!node) {
+		node = node_new_locked(table, NODE_CONTROL, parent, name);
+		node->control = control;
+		node->txn = txn ? txn_ref(txn) : NULL;
+		g_hash_table_add(table->children, node);
+	}
+	node->lookups++;
+	pthread_mutex_unlock(&table->lock);
+	return node;
+}
+
+/* A directory of a transaction outlives a restart when the new snapshot has it too; a file
+ * does not. */
+static bool still_means(const struct node *node, const struct record *record, uint64_t round)
+{
+	if (node->kind != NODE_KEY || node->ino != record->ino || node->type != record->type)
+		return false;
+	return node->round == round || node->type == RECORD_DIRECTORY;
+}
+
+struct node *node_obtain_key(struct node_table *table, struct node *parent, const char *name,
+			     struct tree *tree, const struct record *record)
+{
+	struct tree *in = tree ? tree : parent->tree;
+	uint64_t round = in->txn ? txn_round(in->txn) : 0;
+	struct node *node;
+
+	pthread_mutex_lock(&table->lock);
+	node = node_child_locked(table, parent, name);
+	if (node && !still_means(node, record, round)) {
+		node_detach_locked(table, node, NODE_STALE);
+		node = NULL;
+	}
+	if (!node) {
+		node = node_new_locked(table, NODE_KEY, parent, name);
+		enter_tree_locked(node, in, record);
+		g_hash_table_add(table->children, node);
+	}
+	node->round = round;
+	node->lookups++;
+	pthread_mutex_unlock(&table->lock);
+	return node;
+}
+
+int node_reserve(struct node_table *table, struct node *parent, const char *name,
+		 struct record *template, struct node **ret)
+{
+	struct node *node;
+	int r = 0;
+
+	pthread_mutex_lock(&table->lock);
+	node = node_reserved_locked(table, parent, name);
+	if (node) {
+		r = -EEXIST;
+	} else {
+		node = node_new_locked(table, NODE_KEY, parent, name);
+		node->state = NODE_RESERVED;
+		enter_tree_locked(node, parent->tree, template);
+		node->template = record_ref(template);
+		g_hash_table_add(table->reserved, node);
+	}
+	node->lookups++;
+	pthread_mutex_unlock(&table->lock);
+	*ret = node;
+	return r;
+}
+
+void node_give_up(struct node_table *table, struct node *node)
+{
+	pthread_mutex_lock(&table->lock);
+	node_detach_locked(table, node, NODE_UNLINKED);
+	node->lookups--;
+	drop_locked(table, node);
+	pthread_mutex_unlock(&table->lock);
+}
+
+bool node_has_reserved_children_locked(struct node_table *table, struct node *parent)
+{
+	GHashTableIter iter;
+	struct node *node;
+	bool found = false;
+
+	g_hash_table_iter_init(&iter, table->reserved);
+	while (!found && g_hash_table_iter_next(&iter, (void **)&node, NULL))
+		found = node->parent == parent;
+	return found;
+}
+
+struct node *node_find_locked(struct node_table *table, struct node *root, const char *key)
+{
+	char name[STORE_NAME_MAX + 1];
+
+	while (root && *key) {
+		size_t length = strcspn(key, "/");
+
+		memcpy(name, key, length);
+		name[length] = '\0';
+		root = node_child_locked(table, root, name);
+		key += length + (key[length] == '/');
+	}
+	return root;
+}
+
+/* ---- Changing places ------------------------------------------------------------ */
+
+void node_detach_locked(struct node_table *table, struct node *node, enum node_state state)
+{
+	unlist_locked(table, node);
+	node->state = state;
+}
+
+static void place_locked(struct node_table *table, struct node *node, struct node *parent,
+			 const char *name)
+{
+	struct node *old_parent = node->parent;
+	char *new_name = g_strdup(name);
+
+	unlist_locked(table, node);
+	g_free(node->name);
+	node->name = new_name;
+	node->parent = parent;
+	parent->refs++;
+	old_parent->refs--;
+	drop_locked(table, old_parent);
+	if (names_of(table, node))
+		g_hash_table_add(names_of(table, node), node);
+}
+
+void node_move_locked(struct node_table *table, struct node *node, struct node *parent,
+		      const char *name)
+{
+	struct node *displaced = find_name(names_of(table, node), parent, name);
+
+	if (displaced && displaced != node)
+		node_detach_locked(table, displaced, NODE_UNLINKED);
+	place_locked(table, node, parent, name);
+}
+
+void node_exchange_locked(struct node_table *table, struct node *a, struct node *b)
+{
+	struct node *parent = a->parent;
+	char *name = a->name;
+
+	unlist_locked(table, a);
+	unlist_locked(table, b);
+	a->parent = b->parent; /* each parent still has one child of the two */
+	a->name = b->name;
+	b->parent = parent;
+	b->name = name;
+	g_hash_table_add(table->children, a);
+	g_hash_table_add(table->children, b);
+}
+
+void node_settle_locked(struct node_table *table, struct node *node)
+{
+	struct node *displaced = node_child_locked(table, node->parent, node->name);
+
+	if (displaced)
+		node_detach_locked(table, displaced, NODE_STALE);
+	unlist_locked(table, node);
+	node->state = NODE_LIVE;
+	node->replaces = false;
+	g_clear_pointer(&node->template, record_unref);
+	g_hash_table_add(table->children, node);
+}
+
+/* ---- Keys ----------------------------------------------------------------------- */
+
+/* Counts the bytes first, then fills from the end: no copy per component. */
+int node_key_locked(struct node *node, const char *name, char **ret)
+{
+	size_t length = name ? strlen(name) : 0;
+	char *key, *end;
+
+	if (length > STORE_NAME_MAX)
+		return -ENAMETOOLONG;
+	for (struct node *n = node; n->parent && n->parent->kind == NODE_KEY; n = n->parent) {
+		if (n->state == NODE_STALE || n->state == NODE_UNLINKED)
+			return -ESTALE;
+		length += strlen(n->name) + (length > 0);
+	}
+	if (length > STORE_KEY_MAX)
+		return -ENAMETOOLONG;
+	key = g_malloc(length + 1);
+	end = key + length;
+	*end = '\0';
+	if (name) {
+		end -= strlen(name);
+		memcpy(end, name, strlen(name));
+	}
+	for (struct node *n = node; n->parent && n->parent->kind == NODE_KEY; n = n->parent) {
+		if (*end != '\0')
+			*--end = '/';
+		end -= strlen(n->name);
+		memcpy(end, n->name, strlen(n->name));
+	}
+	*ret = key;
+	return 0;
+}
+
+int node_key(struct node_table *table, struct node *node, const char *name, char **ret)
+{
+	int r;
+
+	pthread_mutex_lock(&table->lock);
+	r = node_key_locked(node, name, ret);
+	pthread_mutex_unlock(&table->lock);
+	return r;
+}
+
+enum node_state node_state(struct node_table *table, struct node *node)
+{
+	enum node_state state;
+
+	pthread_mutex_lock(&table->lock);
+	state = node->state;
+	pthread_mutex_unlock(&table->lock);
+	return state;
+}

@@ -1,0 +1,127 @@
+/* The node table: what the kernel holds by number. A node is a name in a directory as it
+ * was looked up: its identity is (parent, name, inode number of the record, round). Numbers
+ * are never reused. A node lives while the kernel counts lookups of it, or a handle, a
+ * child or a session holds it. */
+#pragma once
+
+#include "fs/fs.h"
+
+#include <pthread.h>
+
+struct control;
+struct session;
+
+enum { NODE_ID_ROOT = 1 }; /* FUSE_ROOT_ID */
+
+/* A tree of keys as the mount shows it: `keys/` itself, or that of a transaction. */
+struct tree {
+	gint refs;	   /* atomic */
+	struct view *view; /* set once; borrowed: of the mount or of `txn` */
+	struct txn *txn;   /* set once; NULL: the live tree */
+	GQueue nodes;	   /* of the node table's lock: all nodes in it */
+};
+
+struct tree *tree_new(struct view *view, struct txn *txn);
+struct tree *tree_ref(struct tree *tree);
+void tree_unref(struct tree *tree);
+/* st_ino of what has `ino` in the store: another number in every tree. */
+uint64_t tree_ino(const struct tree *tree, uint64_t ino);
+
+enum node_kind {
+	NODE_DIRECTORY, /* made by the mount: its root, txn/, a transaction */
+	NODE_CONTROL,	/* a control file, or the link txn/self */
+	NODE_KEY,	/* in a tree of keys */
+};
+
+enum node_state {
+	NODE_LIVE,     /* its name means it */
+	NODE_RESERVED, /* created, not yet committed: the creator alone finds it */
+	NODE_UNLINKED, /* removed or replaced by a call the kernel made: handles go on */
+	NODE_STALE,    /* gone without the kernel's knowing: the name must be looked up again */
+};
+
+struct node {
+	uint64_t id;		       /* set once */
+	enum node_kind kind;	       /* set once */
+	const struct control *control; /* set once; NODE_DIRECTORY, NODE_CONTROL */
+	struct txn *txn;	       /* set once; of a control node in a transaction, or NULL */
+	struct tree *tree;	       /* set once; NODE_KEY */
+	enum record_type type;	       /* set once; NODE_KEY */
+	uint64_t ino;		       /* set once; NODE_KEY: of the record */
+
+	/* Under the table's lock. */
+	uint64_t lookups; /* the kernel's */
+	guint refs;	  /* ours: handles, children, sessions */
+	struct node *parent;
+	char *name;
+	GList in_tree; /* link in tree->nodes */
+	enum node_state state;
+	uint64_t round;		 /* of the transaction, when it was last known to be right */
+	guint handles;		 /* open ones */
+	uint64_t generation;	 /* in a transaction: writes through this node */
+	GPtrArray *sessions;	 /* struct session on a live file; NULL: none */
+	struct record *orphan;	 /* unlinked while open: what handles go on with */
+	struct record *template; /* reserved: the attributes it was created with */
+	bool replaces;		 /* reserved, and renamed over an existing key */
+};
+
+struct node_table {
+	pthread_mutex_t lock;
+	GHashTable *by_id;	 /* lock */
+	GHashTable *children;	 /* lock: (parent, name) -> node */
+	GHashTable *reserved;	 /* lock: the same, of those reserved */
+	uint64_t last_id;	 /* lock */
+	struct node *root;	 /* set once */
+};
+
+void node_table_init(struct node_table *table, const struct control *root);
+/* FORGET does not come at unmount: frees all that is left. */
+void node_table_done(struct node_table *table);
+
+/* The node of an id the kernel sent: it stays while the request is unanswered. */
+struct node *node_get(struct node_table *table, uint64_t id);
+
+void node_ref(struct node_table *table, struct node *node);
+void node_unref(struct node_table *table, struct node *node); /* accepts NULL */
+/* Takes back `count` lookups. */
+void node_forget(struct node_table *table, uint64_t id, uint64_t count);
+
+/* The control node `name` in `parent`, made where it is new, with one lookup more. */
+struct node *node_obtain_control(struct node_table *table, struct node *parent, const char *name,
+				 const struct control *control, struct txn *txn);
+
+/* The node of `record` at `name` in `parent`, with one lookup more. A node of that name
+ * that means another record becomes stale. `tree` NULL: that of the parent. */
+struct node *node_obtain_key(struct node_table *table, struct node *parent, const char *name,
+			     struct tree *tree, const struct record *record);
+
+/* Reserves `name` for a record that is not committed, with one lookup and the attributes
+ * of `template` (referenced). -EEXIST: reserved already, and *ret is that node. */
+int node_reserve(struct node_table *table, struct node *parent, const char *name,
+		 struct record *template, struct node **ret);
+
+/* Takes a reservation back that nobody was told of. */
+void node_give_up(struct node_table *table, struct node *node);
+
+/* Under the lock: the child, or the reserved child; NULL: none that is known. */
+struct node *node_child_locked(struct node_table *table, struct node *parent, const char *name);
+struct node *node_reserved_locked(struct node_table *table, struct node *parent, const char *name);
+bool node_has_reserved_children_locked(struct node_table *table, struct node *parent);
+/* Under the lock: the node of a key of the live tree below `root`, or NULL. */
+struct node *node_find_locked(struct node_table *table, struct node *root, const char *key);
+/* Under the lock: takes it out of its directory, for good. */
+void node_detach_locked(struct node_table *table, struct node *node, enum node_state state);
+/* Under the lock: a committed node, or a reserved one, gets another name. What had that
+ * name before is detached as unlinked. */
+void node_move_locked(struct node_table *table, struct node *node, struct node *parent,
+		      const char *name);
+/* Under the lock: the two change places. */
+void node_exchange_locked(struct node_table *table, struct node *a, struct node *b);
+/* Under the lock: a reserved node is committed now. */
+void node_settle_locked(struct node_table *table, struct node *node);
+
+/* The key a node stands for (caller frees). -ESTALE: none any more; -ENAMETOOLONG. With
+ * `name` that of the entry `name` below it. */
+int node_key(struct node_table *table, struct node *node, const char *name, char **ret);
+int node_key_locked(struct node *node, const char *name, char **ret);
+enum node_state node_state(struct node_table *table, struct node *node);

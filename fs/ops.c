@@ -1,0 +1,361 @@
+/* One function a request: finds the node, decides between keys and control files, and
+ * hands over. What is not here (links, attributes beyond the ordinary, preallocation,
+ * locks) libfuse answers with ENOSYS, which the kernel remembers and turns into
+ * EOPNOTSUPP, or does by itself. */
+#include "fs/ops.h"
+
+#include "fs/control.h"
+#include "fs/session.h"
+#include "fs/tree.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+static struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/* The node of a request, any but an open: with it the thread says that its last stat was
+ * one. */
+static struct node *node_of(fuse_req_t req, fuse_ino_t id)
+{
+	struct fs *fs = fs_of(req);
+
+	provisional_settle(fs, req, NULL);
+	return node_get(&fs->nodes, id);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fs *fs = userdata;
+
+	/* Values are copied once, into the store; splicing would only cost calls. */
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA |
+				  FUSE_CAP_WRITEBACK_CACHE);
+	conn->time_gran = 1;
+	if (fs->options.ready)
+		fs->options.ready(fs->options.ready_arg);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	if (parent->kind == NODE_KEY)
+		tree_lookup(fs_of(req), req, parent, name);
+	else
+		control_lookup(fs_of(req), req, parent, name);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t id, uint64_t count)
+{
+	node_forget(&fs_of(req)->nodes, id, count);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		node_forget(&fs_of(req)->nodes, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
+{
+	struct node *node = node_of(req, id);
+
+	if (node->kind == NODE_KEY)
+		tree_getattr(fs_of(req), req, node, info ? handle_of(info) : NULL);
+	else
+		control_getattr(fs_of(req), req, node);
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attributes, int to_set,
+		       struct fuse_file_info *info)
+{
+	struct node *node = node_of(req, id);
+
+	if (node->kind == NODE_KEY)
+		tree_setattr(fs_of(req), req, node, attributes, to_set,
+			     info ? handle_of(info) : NULL);
+	else
+		control_setattr(fs_of(req), req, node, to_set);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t id)
+{
+	struct node *node = node_of(req, id);
+
+	if (node->kind == NODE_KEY)
+		tree_readlink(fs_of(req), req, node);
+	else
+		control_readlink(fs_of(req), req, node);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode, dev_t dev)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	(void)dev;
+	if (parent->kind == NODE_KEY && S_ISREG(mode))
+		tree_mknod(fs_of(req), req, parent, name, mode);
+	else
+		reply_error(req, -EPERM);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	if (parent->kind == NODE_KEY)
+		tree_mkdir(fs_of(req), req, parent, name, mode);
+	else
+		control_mkdir(fs_of(req), req, parent, name);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	if (parent->kind == NODE_KEY)
+		tree_remove(fs_of(req), req, OP_DELETE, parent, name);
+	else
+		control_unlink(fs_of(req), req, parent, name);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent_id, const char *name)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	if (parent->kind == NODE_KEY)
+		tree_remove(fs_of(req), req, OP_RMDIR, parent, name);
+	else
+		control_rmdir(fs_of(req), req, parent, name);
+}
+
+static void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent_id, const char *name)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	if (parent->kind == NODE_KEY)
+		tree_symlink(fs_of(req), req, link, parent, name);
+	else
+		reply_error(req, -EPERM);
+}
+
+static bool same_tree(const struct node *a, const struct node *b)
+{
+	return a->kind == NODE_KEY && b->kind == NODE_KEY && a->tree->txn == b->tree->txn;
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
+		      fuse_ino_t new_parent_id, const char *new_name, unsigned kernel_flags)
+{
+	struct node *parent = node_of(req, parent_id);
+	struct node *new_parent = node_of(req, new_parent_id);
+	unsigned flags = 0;
+
+	if (kernel_flags & RENAME_NOREPLACE)
+		flags |= OP_EXCLUSIVE;
+	if (kernel_flags & RENAME_EXCHANGE)
+		flags |= OP_EXCHANGE;
+	if (kernel_flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		reply_error(req, -EINVAL);
+	else if (same_tree(parent, new_parent))
+		tree_rename(fs_of(req), req, parent, name, new_parent, new_name, flags);
+	else if (parent->kind != NODE_KEY && new_parent->kind != NODE_KEY)
+		reply_error(req, -EPERM);
+	else
+		reply_error(req, -EXDEV);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t new_parent_id, const char *new_name)
+{
+	(void)new_parent_id;
+	(void)new_name;
+	node_of(req, id);
+	reply_error(req, -EPERM);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
+{
+	struct fs *fs = fs_of(req);
+	struct node *node = node_get(&fs->nodes, id);
+
+	provisional_settle(fs, req, node);
+	if (node->kind == NODE_KEY)
+		tree_open(fs, req, node, info);
+	else
+		control_open(fs, req, node, info);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,
+		      struct fuse_file_info *info)
+{
+	struct node *parent = node_of(req, parent_id);
+
+	if (parent->kind == NODE_KEY)
+		tree_create(fs_of(req), req, parent, name, mode, info);
+	else
+		reply_error(req, -EPERM);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+		    struct fuse_file_info *info)
+{
+	struct node *node = node_of(req, id);
+
+	if (node->kind == NODE_KEY)
+		tree_read(handle_of(info), req, size, offset);
+	else
+		control_read(handle_of(info), req, size, offset);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t offset,
+		     struct fuse_file_info *info)
+{
+	struct node *node = node_of(req, id);
+
+	if (node->kind == NODE_KEY)
+		tree_write(handle_of(info), req, data, size, offset);
+	else
+		control_write(handle_of(info), req, data, size);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
+{
+	struct node *node = node_of(req, id);
+	struct handle *handle = handle_of(info);
+
+	if (handle->session) {
+		session_flush(handle->session, req);
+		return;
+	}
+	if (node->kind != NODE_KEY)
+		control_flush(handle);
+	reply_error(req, 0);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
+{
+	struct handle *handle = handle_of(info);
+
+	(void)id;
+	if (handle->session) {
+		session_release(handle, req);
+	} else {
+		handle_free(handle);
+		reply_error(req, 0);
+	}
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *info)
+{
+	struct handle *handle = handle_of(info);
+
+	(void)datasync;
+	node_of(req, id);
+	if (handle->session)
+		session_fsync(handle->session, req);
+	else
+		reply_error(req, 0);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
+{
+	tree_opendir(fs_of(req), req, node_of(req, id), info);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+		       struct fuse_file_info *info)
+{
+	node_of(req, id);
+	tree_readdir(handle_of(info), req, size, offset, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+			   struct fuse_file_info *info)
+{
+	node_of(req, id);
+	tree_readdir(handle_of(info), req, size, offset, true);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
+{
+	(void)id;
+	handle_free(handle_of(info));
+	reply_error(req, 0);
+}
+
+/* Every change of names is durable when its call returns. */
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *info)
+{
+	(void)datasync;
+	(void)info;
+	node_of(req, id);
+	reply_error(req, 0);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t id)
+{
+	struct statvfs statistics = { .f_bsize = 4096, .f_frsize = 4096,
+				      .f_namemax = STORE_NAME_MAX };
+	struct store_status status;
+	uint64_t total_bytes, free_bytes;
+
+	node_of(req, id);
+	store_get_space(fs_of(req)->store, &total_bytes, &free_bytes);
+	store_get_status(fs_of(req)->store, &status);
+	statistics.f_blocks = total_bytes / 4096;
+	statistics.f_bfree = statistics.f_bavail = free_bytes / 4096;
+	statistics.f_files = status.keys;
+	fuse_reply_statfs(req, &statistics);
+}
+
+static void op_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info,
+		    struct fuse_pollhandle *poll)
+{
+	if (node_of(req, id)->kind != NODE_KEY) {
+		control_poll(handle_of(info), req, poll);
+		return;
+	}
+	if (poll)
+		fuse_pollhandle_destroy(poll);
+	fuse_reply_poll(req, POLLIN | POLLOUT);
+}
+
+const struct fuse_lowlevel_ops fs_operations = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.create = op_create,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
+	.poll = op_poll,
+};

@@ -1,0 +1,4 @@
+/* The text of MNT/README. */
+#pragma once
+
+extern const char readme_text[];

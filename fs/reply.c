@@ -1,0 +1,95 @@
+/* Replies to the kernel, and the handles they hand out. */
+#include "fs/mount.h"
+#include "fs/session.h"
+
+#include <errno.h>
+
+void reply_error(fuse_req_t req, int error)
+{
+	fuse_reply_err(req, -error);
+}
+
+void reply_entry(fuse_req_t req, struct node *node, const struct fuse_entry_param *entry)
+{
+	struct fs *fs = fuse_req_userdata(req);
+	uint64_t id = node->id;
+
+	if (fuse_reply_entry(req, entry) != 0)
+		node_forget(&fs->nodes, id, 1);
+}
+
+void reply_bytes(fuse_req_t req, GBytes *bytes, size_t size, off_t offset)
+{
+	size_t length = 0;
+	const char *data = bytes ? g_bytes_get_data(bytes, &length) : NULL;
+
+	if (offset < 0 || (uint64_t)offset >= length)
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_buf(req, data + offset, MIN(size, length - (size_t)offset));
+}
+
+struct credentials *caller_credentials(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct credentials *credentials = g_new0(struct credentials, 1);
+	struct process process;
+
+	credentials->uid = ctx->uid;
+	credentials->gid = ctx->gid;
+	if (ctx->uid != 0)
+		credentials->groups = process_groups(ctx->pid);
+	if (process_read(ctx->pid, &process) == 0) {
+		credentials->pid = process.pid;
+		credentials->command = g_strdup(process.command);
+	}
+	return credentials;
+}
+
+struct handle *handle_new(struct fs *fs, struct node *node, int flags)
+{
+	struct handle *handle = g_new0(struct handle, 1);
+
+	handle->fs = fs;
+	handle->node = node;
+	handle->flags = flags;
+	pthread_mutex_init(&handle->lock, NULL);
+	pthread_mutex_lock(&fs->nodes.lock);
+	node->refs++;
+	node->handles++;
+	g_hash_table_add(fs->handles, handle);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return handle;
+}
+
+void handle_free(struct handle *handle)
+{
+	struct fs *fs = handle->fs;
+
+	pthread_mutex_lock(&fs->poll_lock);
+	g_hash_table_remove(fs->poll_handles, handle);
+	pthread_mutex_unlock(&fs->poll_lock);
+	pthread_mutex_lock(&fs->nodes.lock);
+	handle->node->handles--;
+	g_hash_table_remove(fs->handles, handle);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	if (handle->session)
+		session_leave(handle->session);
+	session_unref(handle->session);
+	node_unref(&fs->nodes, handle->node);
+	g_clear_pointer(&handle->value, g_bytes_unref);
+	g_clear_pointer(&handle->text, g_bytes_unref);
+	g_clear_pointer(&handle->entries, g_ptr_array_unref);
+	record_unref(handle->record);
+	if (handle->poll)
+		fuse_pollhandle_destroy(handle->poll);
+	pthread_mutex_destroy(&handle->lock);
+	g_free(handle);
+}
+
+void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_info *info)
+{
+	info->fh = (uintptr_t)handle;
+	if (fuse_reply_open(req, info) != 0)
+		handle_free(handle);
+}

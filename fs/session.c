@@ -1,0 +1,676 @@
+/* Sessions of live files. A session keeps what its handle has written in two forms: the
+ * image, which is the value as the handle sees it, and, unless it replaces the value
+ * anyway, the edits, which the committer applies to the value as it is then; so two
+ * appenders, or two writers of different bytes, lose nothing.
+ *
+ * When it commits is told by descriptors: every shell sends a FLUSH before its first
+ * WRITE, every child's exit sends one, and so does a killed process. A FLUSH commits when
+ * something was written, the flusher was not killed, and neither it nor the opener holds
+ * another descriptor for writing. RELEASE commits the rest. */
+#include "fs/session.h"
+
+#include "fs/commit.h"
+#include "fs/descriptor.h"
+#include "fs/housekeeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+enum { APPEND_COMMIT_BYTES = 64 * 1024 };
+
+struct session {
+	gint refs;		    /* atomic */
+	struct fs *fs;		    /* set once */
+	struct node *node;	    /* set once, held */
+	struct credentials *author; /* set once: who opened it */
+	struct process opener;	    /* set once */
+	pid_t opener_tid;	    /* set once */
+	bool append;		    /* set once */
+	bool synchronous;	    /* set once: O_SYNC, O_DSYNC: every write commits */
+
+	pthread_mutex_t lock;
+	/* All that follows is under it. */
+	bool replace;		   /* the commit sets the whole value */
+	bool created;		   /* and so does its first one of a new name, if it still is */
+	bool releasing;		   /* its RELEASE is being answered */
+	bool pending;		   /* there is something to commit */
+	bool written;		   /* by a write, truncation or attributes, since the last commit */
+	bool refused;		   /* a write was refused: nothing is committed */
+	bool discarded;		   /* its writer was killed, or its file is gone */
+	bool closed;		   /* nobody it knows of holds a descriptor */
+	GBytes *image;		   /* the value as the handle sees it; NULL: empty */
+	GPtrArray *edits;	   /* struct edit, not committed, unless `replace` */
+	uint64_t uncommitted_bytes;
+	struct attributes changes; /* not committed */
+	int64_t last_write_us;	   /* monotonic */
+};
+
+/* One attempt to commit, and what to do then. Built once, submitted again under another
+ * key when the file was renamed meanwhile. */
+struct session_commit {
+	struct origin origin;
+	struct session *session;
+	bool over; /* somebody else has committed the name that was new */
+	bool replace;
+	GBytes *value;
+	GPtrArray *edits;
+	struct attributes changes;
+	session_done_fn *done;
+	void *arg;
+};
+
+static void edit_free(void *data)
+{
+	struct edit *edit = data;
+
+	if (edit->data)
+		g_bytes_unref(edit->data);
+	g_free(edit);
+}
+
+static GPtrArray *edits_new(void)
+{
+	return g_ptr_array_new_with_free_func(edit_free);
+}
+
+/* ---- Life ----------------------------------------------------------------------- */
+
+struct session *session_new(struct fs *fs, struct node *node, fuse_req_t req, int flags,
+			    bool created, GBytes *base)
+{
+	struct session *session = g_new0(struct session, 1);
+
+	session->refs = 1;
+	session->fs = fs;
+	session->node = node;
+	session->author = caller_credentials(req);
+	session->opener_tid = fuse_req_ctx(req)->pid;
+	if (process_read(session->opener_tid, &session->opener) < 0)
+		session->opener.pid = 0;
+	session->append = flags & O_APPEND;
+	session->synchronous = flags & O_DSYNC; /* O_SYNC has its bit too */
+	pthread_mutex_init(&session->lock, NULL);
+	session->replace = flags & O_TRUNC;
+	session->created = created;
+	session->pending = session->replace || created;
+	session->image = base ? g_bytes_ref(base) : NULL;
+	session->edits = edits_new();
+	pthread_mutex_lock(&fs->nodes.lock);
+	node->refs++;
+	if (!node->sessions)
+		node->sessions = g_ptr_array_new();
+	g_ptr_array_add(node->sessions, session);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return session;
+}
+
+struct session *session_ref(struct session *session)
+{
+	g_atomic_int_inc(&session->refs);
+	return session;
+}
+
+void session_unref(struct session *session)
+{
+	if (!session || !g_atomic_int_dec_and_test(&session->refs))
+		return;
+	node_unref(&session->fs->nodes, session->node);
+	credentials_free(session->author);
+	g_clear_pointer(&session->image, g_bytes_unref);
+	g_ptr_array_unref(session->edits);
+	pthread_mutex_destroy(&session->lock);
+	g_free(session);
+}
+
+void session_leave(struct session *session)
+{
+	struct node_table *table = &session->fs->nodes;
+	struct node *node = session->node;
+
+	pthread_mutex_lock(&table->lock);
+	g_ptr_array_remove(node->sessions, session);
+	if (node->state == NODE_RESERVED && node->sessions->len == 0)
+		node_detach_locked(table, node, NODE_UNLINKED);
+	pthread_mutex_unlock(&table->lock);
+}
+
+bool session_is_pending(struct session *session)
+{
+	bool pending;
+
+	pthread_mutex_lock(&session->lock);
+	pending = session->pending && !session->discarded && !session->refused;
+	pthread_mutex_unlock(&session->lock);
+	return pending;
+}
+
+bool session_is_of(struct session *session, pid_t tid)
+{
+	struct process process;
+
+	if (tid == session->opener_tid || (tid > 0 && tid == session->opener.pid))
+		return true;
+	return process_read(tid, &process) == 0 && process_equal(&process, &session->opener);
+}
+
+struct node *session_node(struct session *session)
+{
+	return session->node;
+}
+
+static GPtrArray *sessions_of_node(struct fs *fs, struct node *node)
+{
+	GPtrArray *sessions = NULL;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->sessions && node->sessions->len > 0) {
+		sessions = g_ptr_array_new_with_free_func((GDestroyNotify)session_unref);
+		for (guint i = 0; i < node->sessions->len; i++)
+			g_ptr_array_add(sessions,
+					session_ref(g_ptr_array_index(node->sessions, i)));
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return sessions;
+}
+
+static bool is_open(struct session *session)
+{
+	bool open;
+
+	pthread_mutex_lock(&session->lock);
+	open = !session->closed && !session->discarded;
+	pthread_mutex_unlock(&session->lock);
+	return open;
+}
+
+struct session *session_find_own(struct fs *fs, struct node *node, pid_t tid)
+{
+	g_autoptr(GPtrArray) sessions = sessions_of_node(fs, node);
+
+	for (guint i = 0; sessions && i < sessions->len; i++) {
+		struct session *session = g_ptr_array_index(sessions, i);
+
+		if (is_open(session) && session_is_of(session, tid))
+			return session_ref(session);
+	}
+	return NULL;
+}
+
+bool session_owns_node(struct fs *fs, struct node *node, pid_t tid)
+{
+	g_autoptr(GPtrArray) sessions = sessions_of_node(fs, node);
+
+	for (guint i = 0; sessions && i < sessions->len; i++) {
+		if (session_is_of(g_ptr_array_index(sessions, i), tid))
+			return true;
+	}
+	return false;
+}
+
+/* ---- The private value ---------------------------------------------------------- */
+
+GBytes *session_value(struct session *session)
+{
+	GBytes *value;
+
+	pthread_mutex_lock(&session->lock);
+	value = session->image ? g_bytes_ref(session->image) : NULL;
+	pthread_mutex_unlock(&session->lock);
+	return value;
+}
+
+static uint64_t size_locked(const struct session *session)
+{
+	return session->image ? g_bytes_get_size(session->image) : 0;
+}
+
+uint64_t session_size(struct session *session)
+{
+	uint64_t size;
+
+	pthread_mutex_lock(&session->lock);
+	size = size_locked(session);
+	pthread_mutex_unlock(&session->lock);
+	return size;
+}
+
+static uint64_t size_after(const struct session *session, const struct edit *edit)
+{
+	uint64_t size = size_locked(session);
+	uint64_t length = edit->data ? g_bytes_get_size(edit->data) : 0;
+
+	switch (edit->kind) {
+	case EDIT_APPEND:
+		return size + length;
+	case EDIT_WRITE:
+		return MAX(size, edit->offset + length);
+	case EDIT_TRUNCATE:
+		break;
+	}
+	return edit->offset;
+}
+
+/* What can be refused is refused now: shells do not look at what close(2) returns. An
+ * appender goes on with what it has; another session would commit a value with a hole. */
+static int edit_locked(struct session *session, const struct edit *edit)
+{
+	struct edit *kept;
+	g_autoptr(GPtrArray) edits = g_ptr_array_new();
+	uint64_t size = size_after(session, edit);
+	int r = size > session->fs->options.max_value_bytes ? -EFBIG :
+							      store_check_space(session->fs->store, size);
+
+	g_ptr_array_add(edits, (void *)edit);
+	if (r == 0)
+		r = edits_apply(g_steal_pointer(&session->image), edits,
+				session->fs->options.max_value_bytes, &session->image);
+	if (r < 0) {
+		session->refused = session->refused || !session->append;
+		return r;
+	}
+	if (!session->replace) {
+		kept = g_new(struct edit, 1);
+		*kept = *edit;
+		kept->data = edit->data ? g_bytes_ref(edit->data) : NULL;
+		g_ptr_array_add(session->edits, kept);
+	}
+	session->pending = session->written = true;
+	session->closed = false;
+	session->last_write_us = g_get_monotonic_time();
+	return 0;
+}
+
+int session_truncate(struct session *session, uint64_t size)
+{
+	struct edit edit = { .kind = EDIT_TRUNCATE, .offset = size };
+	int r;
+
+	pthread_mutex_lock(&session->lock);
+	r = edit_locked(session, &edit);
+	pthread_mutex_unlock(&session->lock);
+	return r;
+}
+
+void session_change_attributes(struct session *session, const struct attributes *changes)
+{
+	pthread_mutex_lock(&session->lock);
+	attributes_merge(&session->changes, changes);
+	session->pending = session->written = true;
+	session->last_write_us = g_get_monotonic_time();
+	pthread_mutex_unlock(&session->lock);
+	if (session->append)
+		housekeeper_watch_idle(session->fs->housekeeper, session);
+}
+
+void session_overlay_attributes(struct session *session, struct stat *attributes)
+{
+	pthread_mutex_lock(&session->lock);
+	attributes_show(&session->changes, attributes);
+	pthread_mutex_unlock(&session->lock);
+}
+
+/* ---- Committing ----------------------------------------------------------------- */
+
+static void commit_free(struct session_commit *commit)
+{
+	session_unref(commit->session);
+	g_clear_pointer(&commit->value, g_bytes_unref);
+	g_ptr_array_unref(commit->edits);
+	g_free(commit);
+}
+
+static void finish(struct session_commit *commit, int error)
+{
+	if (error < 0)
+		g_warning("cannot commit what process %d (%s) wrote: %s",
+			  (int)commit->session->author->pid,
+			  commit->session->author->command ? commit->session->author->command : "?",
+			  g_strerror(-error));
+	commit->done(error, commit->arg);
+	commit_free(commit);
+}
+
+/* Takes what is not committed out of the session; NULL when there is nothing. */
+static struct session_commit *take_commit(struct session *session)
+{
+	struct session_commit *commit = NULL;
+
+	pthread_mutex_lock(&session->lock);
+	if (session->pending && !session->refused && !session->discarded) {
+		commit = g_new0(struct session_commit, 1);
+		commit->session = session_ref(session);
+		commit->origin.session = session;
+		commit->replace = session->replace;
+		if (session->image && (session->replace || session->created))
+			commit->value = g_bytes_ref(session->image);
+		commit->edits = session->edits;
+		commit->changes = session->changes;
+		session->edits = edits_new();
+		session->changes.mask = 0;
+		session->replace = session->created = false;
+		session->pending = session->written = false;
+		session->uncommitted_bytes = 0;
+	}
+	pthread_mutex_unlock(&session->lock);
+	return commit;
+}
+
+/* Another session has created the file, and this one has nothing to add. */
+static bool changes_nothing(const struct session_commit *commit)
+{
+	return !commit->replace && commit->edits->len == 0 && commit->changes.mask == 0;
+}
+
+/* The operation on a file that is there, guarded by its inode number if it is its own. */
+static void add_change(struct program *program, const struct session_commit *commit,
+		       const char *key)
+{
+	enum op_kind kind = commit->replace ? OP_PUT :
+			    commit->edits->len > 0 ? OP_PATCH : OP_ATTR;
+	struct op *op;
+
+	if (!commit->over)
+		program_compare(program, COMPARE_INO, COMPARE_EQUAL, key,
+				commit->session->node->ino);
+	op = program_add(program, kind, key);
+	op->changes = commit->changes;
+	if (commit->replace)
+		op->value = commit->value ? g_bytes_ref(commit->value) : g_bytes_new(NULL, 0);
+	for (guint i = 0; kind == OP_PATCH && i < commit->edits->len; i++) {
+		const struct edit *edit = g_ptr_array_index(commit->edits, i);
+
+		op_add_edit(op, edit->kind, edit->offset, edit->data);
+	}
+}
+
+static void add_creation(struct program *program, const struct session_commit *commit,
+			 const char *key, bool replaces, uint32_t mode)
+{
+	struct op *op;
+
+	if (replaces)
+		program_add(program, OP_DELETE, key);
+	else
+		program_compare(program, COMPARE_CREATE, COMPARE_EQUAL, key, 0);
+	op = program_add(program, OP_PUT, key);
+	op->value = commit->value ? g_bytes_ref(commit->value) : g_bytes_new(NULL, 0);
+	op->mode = mode;
+	op->ino = commit->session->node->ino;
+	op->changes = commit->changes;
+}
+
+/* The program under the name the file has now. -ESTALE: it has none; -EALREADY: there is
+ * nothing to do. */
+static int build_program(struct session_commit *commit, struct program **ret)
+{
+	struct session *session = commit->session;
+	struct node *node = session->node;
+	g_autofree char *key = NULL;
+	struct program *program;
+	bool reserved, replaces;
+	uint32_t mode;
+	int r;
+
+	pthread_mutex_lock(&session->fs->nodes.lock);
+	reserved = node->state == NODE_RESERVED && !commit->over;
+	replaces = node->replaces;
+	mode = node->template ? node->template->mode : 0;
+	r = node_key_locked(node, NULL, &key);
+	pthread_mutex_unlock(&session->fs->nodes.lock);
+	if (r == 0 && !reserved && changes_nothing(commit))
+		r = -EALREADY;
+	if (r < 0)
+		return r;
+	program = program_new(session->author);
+	program->origin = &commit->origin;
+	if (reserved)
+		add_creation(program, commit, key, replaces, mode);
+	else
+		add_change(program, commit, key);
+	*ret = program;
+	return 0;
+}
+
+static void submit(struct session_commit *commit);
+
+/* What the commit made of in-place changes is what the handle sees from now on. */
+static void refresh_image(struct session *session, const struct program_result *result)
+{
+	const struct record *record = result->records && result->records->len > 0 ?
+					      g_ptr_array_index(result->records,
+								result->records->len - 1) :
+					      NULL;
+
+	if (!record || !record->value)
+		return;
+	pthread_mutex_lock(&session->lock);
+	if (!session->pending) {
+		g_clear_pointer(&session->image, g_bytes_unref);
+		session->image = g_bytes_ref(record->value);
+	}
+	pthread_mutex_unlock(&session->lock);
+}
+
+static void committed(const struct program_result *result, void *arg)
+{
+	struct session_commit *commit = arg;
+
+	if (result->error == 0 && !result->succeeded) {
+		/* It was renamed meanwhile, or is gone; or the new name is not new. */
+		commit->over = node_state(&commit->session->fs->nodes, commit->session->node) ==
+			       NODE_RESERVED;
+		submit(commit);
+		return;
+	}
+	if (result->error == 0)
+		refresh_image(commit->session, result);
+	finish(commit, result->error);
+}
+
+static void submit(struct session_commit *commit)
+{
+	struct session *session = commit->session;
+	struct program *program;
+	int r = build_program(commit, &program);
+
+	if (r == 0) {
+		store_submit(session->fs->store, program, committed, commit);
+		return;
+	}
+	if (r == -ESTALE) {
+		/* Unlinked or replaced: nobody could read it, so it is not written. */
+		pthread_mutex_lock(&session->lock);
+		session->discarded = true;
+		pthread_mutex_unlock(&session->lock);
+		r = 0;
+	}
+	finish(commit, r == -EALREADY ? 0 : r);
+}
+
+void session_commit(struct session *session, session_done_fn *done, void *arg)
+{
+	struct session_commit *commit = take_commit(session);
+
+	if (!commit) {
+		done(0, arg);
+		return;
+	}
+	commit->done = done;
+	commit->arg = arg;
+	submit(commit);
+}
+
+/* ---- Requests ------------------------------------------------------------------- */
+
+static void reply_done(int error, void *arg)
+{
+	reply_error(arg, error);
+}
+
+struct written {
+	fuse_req_t req;
+	size_t size;
+};
+
+static void reply_written(int error, void *arg)
+{
+	struct written *written = arg;
+
+	if (error < 0)
+		reply_error(written->req, error);
+	else
+		fuse_reply_write(written->req, written->size);
+	g_free(written);
+}
+
+void session_write(struct session *session, fuse_req_t req, const char *data, size_t size,
+		   off_t offset)
+{
+	g_autoptr(GBytes) bytes = g_bytes_new(data, size);
+	struct edit edit = { session->append ? EDIT_APPEND : EDIT_WRITE, (uint64_t)offset, bytes };
+	struct written *written;
+	bool commit_now;
+	int r;
+
+	pthread_mutex_lock(&session->lock);
+	r = edit_locked(session, &edit);
+	if (r == 0)
+		session->uncommitted_bytes += size;
+	commit_now = session->synchronous ||
+		     (session->append && session->uncommitted_bytes >= APPEND_COMMIT_BYTES);
+	pthread_mutex_unlock(&session->lock);
+	housekeeper_forget_closing(session->fs->housekeeper, session);
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	if (!commit_now) {
+		if (session->append)
+			housekeeper_watch_idle(session->fs->housekeeper, session);
+		fuse_reply_write(req, size);
+		return;
+	}
+	written = g_new(struct written, 1);
+	written->req = req;
+	written->size = size;
+	session_commit(session, reply_written, written);
+}
+
+void session_fsync(struct session *session, fuse_req_t req)
+{
+	session_commit(session, reply_done, req);
+}
+
+/* Whether the flusher or the opener can still write: 1 yes, 0 no, -EACCES unknown. */
+static int held_elsewhere(struct session *session, pid_t tid)
+{
+	uint64_t ino = session->node->ino;
+	int held = descriptor_is_open(tid, ino);
+
+	if (held == 0 && session->opener.pid != tid && process_is_alive(&session->opener))
+		held = descriptor_is_open(session->opener.pid, ino);
+	return held;
+}
+
+static void discard(struct session *session)
+{
+	pthread_mutex_lock(&session->lock);
+	session->discarded = session->discarded || session->pending;
+	pthread_mutex_unlock(&session->lock);
+	g_atomic_int_inc(&session->fs->lost_sessions);
+}
+
+static void commit_flushed(struct session *session, fuse_req_t req, int held)
+{
+	if (held < 0)
+		g_atomic_int_inc(&session->fs->blind_flushes);
+	pthread_mutex_lock(&session->lock);
+	session->closed = held == 0;
+	pthread_mutex_unlock(&session->lock);
+	session_commit(session, reply_done, req);
+}
+
+void session_flush(struct session *session, fuse_req_t req)
+{
+	pid_t tid = fuse_req_ctx(req)->pid;
+	struct process flusher = { 0 };
+	bool pending, written, killed;
+	int held;
+
+	pthread_mutex_lock(&session->lock);
+	pending = session->pending && !session->discarded;
+	written = session->written;
+	pthread_mutex_unlock(&session->lock);
+	if (!pending) {
+		reply_error(req, 0);
+		return;
+	}
+	killed = !session->append && process_read(tid, &flusher) == 0 &&
+		 (flusher.flags & PROCESS_SIGNALED);
+	held = written || killed ? held_elsewhere(session, tid) : 1;
+	if (killed && held != 1) {
+		discard(session);
+	} else if (held != 1) {
+		commit_flushed(session, req, held);
+		return;
+	} else if (!written) {
+		housekeeper_note_closing(session->fs->housekeeper, session);
+	}
+	reply_error(req, 0);
+}
+
+struct released_request {
+	struct handle *handle;
+	fuse_req_t req;
+};
+
+static void released(int error, void *arg)
+{
+	struct released_request *request = arg;
+	struct session *session = request->handle->session;
+
+	session_leave(session);
+	housekeeper_session_ended(session->fs->housekeeper, session);
+	handle_free(request->handle);
+	reply_error(request->req, error);
+	g_free(request);
+}
+
+void session_release(struct handle *handle, fuse_req_t req)
+{
+	struct released_request *request = g_new(struct released_request, 1);
+
+	request->handle = handle;
+	request->req = req;
+	pthread_mutex_lock(&handle->session->lock);
+	handle->session->releasing = true;
+	pthread_mutex_unlock(&handle->session->lock);
+	session_commit(handle->session, released, request);
+}
+
+/* ---- Waiting for a RELEASE ------------------------------------------------------ */
+
+/* True when nobody known holds it, so that its RELEASE must come in a moment. */
+bool session_is_released_soon(struct session *session)
+{
+	bool releasing, waiting;
+
+	pthread_mutex_lock(&session->lock);
+	releasing = session->releasing;
+	waiting = session->pending && !session->written && !session->discarded;
+	pthread_mutex_unlock(&session->lock);
+	return releasing || (waiting && held_elsewhere(session, session->opener.pid) == 0);
+}
+
+/* An appender that has been idle for `idle_us`; the time it still has otherwise. */
+int64_t session_idle_left_us(struct session *session, int64_t idle_us)
+{
+	int64_t left = 0;
+
+	pthread_mutex_lock(&session->lock);
+	if (session->written)
+		left = session->last_write_us + idle_us - g_get_monotonic_time();
+	pthread_mutex_unlock(&session->lock);
+	return MAX(left, 0);
+}

@@ -1,0 +1,21 @@
+/* Permissions, as path_resolution(7) has them, for programs that are `checked`. Root may
+ * do everything. All answer 0, -EACCES, -EPERM, or an error of reading. */
+#pragma once
+
+#include "store/store.h"
+
+/* Every directory above `key` may be searched. */
+int access_check_search(struct overlay *overlay, const struct credentials *credentials,
+			const char *key);
+
+/* The value of `record` may be written; `changes` come with the write. */
+int access_check_write(const struct credentials *credentials, const struct record *record,
+		       const struct attributes *changes);
+
+/* Entries of `parent` may come and go; of those there `entry` (NULL: a new one). */
+int access_check_entry(const struct credentials *credentials, const struct record *parent,
+		       const struct record *entry);
+
+/* The attributes of `record` may be changed so. */
+int access_check_attributes(const struct credentials *credentials, const struct record *record,
+			    const struct attributes *changes);

@@ -1,0 +1,308 @@
+/* Groups of programs: see committer.h for who does what.
+ *
+ * A group is evaluated on an overlay over the head, program after program, each seeing what
+ * the earlier ones of the group did. All of it is written as one batch; until that is
+ * durable nobody is told anything, not even who only compared, since what was seen may
+ * never come to be. A batch that could not be written leaves the store read-only: after a
+ * failed sync nothing is known of what reached the disk, so it is neither retried nor
+ * read, and the next opening finds out. */
+#include "store/committer.h"
+
+#include "store/commit.h"
+#include "store/evaluate.h"
+#include "store/local.h"
+#include "store/log.h"
+#include "store/overlay.h"
+#include "store/program.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <time.h>
+
+#define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
+/* Names and values that one program changes, what it supersedes included. */
+#define PROGRAM_BYTES_MAX ((uint64_t)1024 * 1024 * 1024)
+/* How often the leader yields for those who are likely to come: without it, clients fall
+ * apart into two half groups that wait for each other. */
+#define YIELDS_MAX 20
+
+struct job {
+	struct job *next;
+	struct program *program;
+	program_done_fn *done;
+	void *arg;
+	uint64_t bytes;
+	struct evaluation evaluation;
+	struct log_entry *commit;  /* NULL: it changes nothing */
+	bool depends_on_uncommitted; /* or may: an earlier one of the group changed something */
+};
+
+struct group {
+	struct local *local;
+	struct job *jobs;
+	gint size;
+	struct overlay *overlay;
+	rocksdb_writebatch_t *batch;
+	uint64_t revision; /* the newest, those of this group included */
+	uint64_t bytes;	   /* written by it */
+	uint64_t free_bytes;
+	bool changed;
+};
+
+void committer_init(struct committer *committer, struct local *local)
+{
+	*committer = (struct committer){.local = local};
+	pthread_mutex_init(&committer->lock, NULL);
+	committer->last = &committer->first;
+}
+
+void committer_done(struct committer *committer)
+{
+	g_assert(!committer->first && !committer->leading);
+	pthread_mutex_destroy(&committer->lock);
+}
+
+/* ---- One program ---------------------------------------------------------------- */
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static uint64_t deleted_revision(void *arg, const char *key)
+{
+	struct group *group = arg;
+	uint64_t revision = overlay_deleted_revision(group->overlay, key);
+
+	return revision ? revision : history_deleted_revision(&group->local->head.place, key);
+}
+
+/* Takes what a program changed on `overlay` into the group. */
+static int add_commit(struct group *group, struct job *job, struct overlay *overlay,
+		      int64_t time_ns)
+{
+	uint64_t revision = group->revision + 1;
+	g_autoptr(log_entry) commit = NULL;
+	uint64_t bytes;
+	int r;
+
+	r = commit_touch_parents(overlay, time_ns);
+	if (r < 0)
+		return r;
+	commit = commit_make(overlay, job->program, revision, time_ns);
+	bytes = group->bytes + commit_bytes(commit);
+	if (!local_has_space(group->free_bytes, bytes, commit_grows(commit)))
+		return -ENOSPC;
+	commit_finish_records(overlay, &job->evaluation, revision);
+	commit_write(&group->local->layout, group->batch, commit);
+	overlay_merge(group->overlay, overlay, revision);
+	group->revision = revision;
+	group->bytes = bytes;
+	group->changed = true;
+	job->evaluation.result.changed = true;
+	job->commit = g_steal_pointer(&commit);
+	return 0;
+}
+
+static void run_job(struct group *group, struct job *job)
+{
+	const struct store_options *options = &group->local->options;
+	const struct overlay_limits limits = {options->max_value_bytes, options->max_program_keys,
+					      PROGRAM_BYTES_MAX};
+	g_autoptr(overlay) overlay = overlay_new_program(group->overlay, &limits);
+	struct evaluation *evaluation = &job->evaluation;
+	int64_t time_ns = now_ns();
+	int r;
+
+	job->depends_on_uncommitted = group->changed;
+	evaluation->before = group->overlay;
+	evaluation->deleted_revision = deleted_revision;
+	evaluation->arg = group;
+	evaluate_compares(evaluation, job->program);
+	evaluate_path(evaluation, job->program, overlay, time_ns);
+	if (evaluation->result.error == 0 && overlay_keys(overlay) > 0) {
+		r = add_commit(group, job, overlay, time_ns);
+		if (r < 0)
+			evaluation_fail(evaluation, r);
+	}
+	evaluation->result.revision = group->revision;
+}
+
+/* ---- One group ------------------------------------------------------------------ */
+
+static int write_batch(struct group *group)
+{
+	struct local *local = group->local;
+	rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
+	char *error = NULL;
+
+	rocksdb_writeoptions_set_sync(options, local->options.sync == STORE_SYNC_ALWAYS);
+	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
+	rocksdb_write(local->layout.db, options, group->batch, &error);
+	rocksdb_writeoptions_destroy(options);
+	return layout_result("write, the store is read-only from now on", error);
+}
+
+/* Nothing is known of what was written: nobody hears of what may depend on it. */
+static void fail_group(struct group *group)
+{
+	g_atomic_int_set(&group->local->read_only, 1);
+	for (struct job *job = group->jobs; job; job = job->next) {
+		if (job->commit || job->depends_on_uncommitted)
+			evaluation_fail(&job->evaluation, -EIO);
+		g_clear_pointer(&job->commit, log_entry_free);
+	}
+}
+
+static void finish_group(struct group *group)
+{
+	struct committer *committer = &group->local->committer;
+
+	if (!group->changed)
+		return;
+	if (write_batch(group) < 0) {
+		fail_group(group);
+		return;
+	}
+	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&committer->groups, 1, __ATOMIC_RELAXED);
+	for (struct job *job = group->jobs; job; job = job->next) {
+		if (!job->commit)
+			continue;
+		__atomic_fetch_add(&committer->commits, 1, __ATOMIC_RELAXED);
+		if (committer->watch)
+			committer->watch(job->commit, committer->watch_arg);
+	}
+}
+
+static void evaluate_group(struct group *group)
+{
+	bool read_only = g_atomic_int_get(&group->local->read_only);
+
+	for (struct job *job = group->jobs; job; job = job->next) {
+		evaluation_init(&job->evaluation);
+		if (read_only)
+			evaluation_fail(&job->evaluation, -EROFS);
+		else
+			run_job(group, job);
+		group->size++;
+	}
+}
+
+static void job_free(struct job *job)
+{
+	evaluation_done(&job->evaluation);
+	log_entry_free(job->commit);
+	program_free(job->program);
+	g_free(job);
+}
+
+static void answer(struct job *jobs)
+{
+	struct job *next;
+
+	for (struct job *job = jobs; job; job = next) {
+		next = job->next;
+		job->done(&job->evaluation.result, job->arg);
+		job_free(job);
+	}
+}
+
+static void commit_group(struct committer *committer, struct job *jobs)
+{
+	struct local *local = committer->local;
+	struct group group = {
+		.local = local,
+		.jobs = jobs,
+		.overlay = overlay_new_group(&local->head.base),
+		.batch = rocksdb_writebatch_create(),
+		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
+		.free_bytes = local_free_bytes(local),
+	};
+
+	evaluate_group(&group);
+	finish_group(&group);
+	rocksdb_writebatch_destroy(group.batch);
+	overlay_free(group.overlay);
+	/* Those answered are likely to come back, to those who came meanwhile. */
+	committer->expected = group.size + g_atomic_int_get(&committer->waiting);
+	answer(jobs);
+}
+
+/* ---- The queue ------------------------------------------------------------------ */
+
+/* Cuts the first programs off the queue, as many as make a group. */
+static struct job *cut_queue(struct committer *committer)
+{
+	struct job *jobs = committer->first;
+	struct job **end = &committer->first;
+	uint64_t bytes = 0;
+	gint count = 0;
+
+	while (*end && (count == 0 || bytes + (*end)->bytes <= GROUP_BYTES_MAX)) {
+		bytes += (*end)->bytes;
+		end = &(*end)->next;
+		count++;
+	}
+	committer->first = *end;
+	if (!committer->first)
+		committer->last = &committer->first;
+	*end = NULL;
+	g_atomic_int_add(&committer->waiting, -count);
+	return jobs;
+}
+
+/* The next group, or NULL: then the caller leads no more. */
+static struct job *take_group(struct committer *committer)
+{
+	struct job *jobs = NULL;
+
+	for (int i = 0; i < YIELDS_MAX; i++) {
+		gint waiting = g_atomic_int_get(&committer->waiting);
+
+		if (waiting == 0 || waiting >= committer->expected)
+			break;
+		sched_yield();
+	}
+	pthread_mutex_lock(&committer->lock);
+	if (committer->first)
+		jobs = cut_queue(committer);
+	else
+		committer->leading = false;
+	pthread_mutex_unlock(&committer->lock);
+	return jobs;
+}
+
+/* True when the caller leads from now on. */
+static bool enqueue(struct committer *committer, struct job *job)
+{
+	bool lead;
+
+	pthread_mutex_lock(&committer->lock);
+	*committer->last = job;
+	committer->last = &job->next;
+	g_atomic_int_inc(&committer->waiting);
+	lead = !committer->leading;
+	committer->leading = true;
+	pthread_mutex_unlock(&committer->lock);
+	return lead;
+}
+
+void committer_submit(struct committer *committer, struct program *program, program_done_fn *done,
+		      void *arg)
+{
+	struct job *job = g_new0(struct job, 1);
+	struct job *jobs;
+
+	job->program = program;
+	job->done = done;
+	job->arg = arg;
+	job->bytes = program_bytes(program);
+	if (!enqueue(committer, job))
+		return;
+	while ((jobs = take_group(committer)))
+		commit_group(committer, jobs);
+}

@@ -1,0 +1,12 @@
+/* Edits of values. */
+#pragma once
+
+#include "store/store.h"
+
+/* The size of a value of `size` bytes after `edits`, and the largest on the way there.
+ * -EFBIG: larger than `max_bytes` on the way. */
+int edits_size(uint64_t size, const GPtrArray *edits, uint64_t max_bytes, uint64_t *ret_size,
+	       uint64_t *ret_peak);
+
+/* As edits_apply, but on *value, which is left as it was on an error. */
+int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes);

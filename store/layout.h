@@ -1,0 +1,96 @@
+/* How a store lies in RocksDB, and the way to it.
+ *
+ * Column families:
+ *   keys     stored key -> record. A value or symbolic link is stored under its key, a
+ *            directory under its key and a slash, the root under "/". So what lies in a
+ *            directory d is exactly what begins with "d/", d itself aside.
+ *   history  stored key, NUL, inverted revision -> the revision that superseded it, and the
+ *            record as it was from the first revision until the second.
+ *   log      revision -> log entry
+ *   meta     name -> number or text
+ * and RocksDB's own `default`, empty. Numbers are big-endian. One batch writes all of a
+ * commit, so that no crash can separate them. Keys hold no NUL: the history of a key comes
+ * before that of every key it is a prefix of. */
+#pragma once
+
+#include "store/store.h"
+
+#include <rocksdb/c.h>
+
+enum family {
+	FAMILY_DEFAULT,
+	FAMILY_KEYS,
+	FAMILY_HISTORY,
+	FAMILY_LOG,
+	FAMILY_META,
+	FAMILY_COUNT,
+};
+
+#define LAYOUT_FORMAT 1
+
+/* Names in `meta`. */
+#define META_FORMAT "format"
+#define META_ID "id"
+#define META_REVISION "revision"
+#define META_OLDEST "oldest_revision"
+#define META_OPENED "open_count"
+
+struct layout {
+	rocksdb_t *db;
+	rocksdb_env_t *env; /* in memory only */
+	rocksdb_cache_t *cache;
+	rocksdb_options_t *options;
+	rocksdb_options_t *family_options[FAMILY_COUNT];
+	rocksdb_column_family_handle_t *families[FAMILY_COUNT];
+	rocksdb_readoptions_t *newest; /* reads what is there at each call */
+};
+
+enum layout_mode {
+	LAYOUT_CREATE,
+	LAYOUT_OPEN,
+	LAYOUT_SALVAGE, /* read-only, up to the first damage in the log */
+};
+
+/* Opens the database in directory `path` (NULL: a new one in memory). On an error
+ * *ret_error is RocksDB's text (caller frees) and nothing is open. */
+int layout_open(struct layout *layout, const char *path, enum layout_mode mode, char **ret_error);
+/* Writes what is in memory to tables first when `flush`, so that the log is left empty. */
+void layout_close(struct layout *layout, bool flush);
+
+/* Takes a text of RocksDB's (NULL: none), tells of it, and answers 0 or -EIO. */
+int layout_result(const char *action, char *error);
+
+/* A key as it is stored, with room for a history suffix. Long: keep few on a stack. */
+struct stored_key {
+	size_t size;
+	char bytes[STORE_KEY_MAX + 1 + 1 + sizeof(uint64_t) + 1];
+};
+
+void stored_key_set(struct stored_key *stored, const char *key, bool directory);
+/* Makes it the key in the history of the record that was last changed at `revision`. */
+void stored_key_add_revision(struct stored_key *stored, uint64_t revision);
+
+/* What is stored, in *ret (caller destroys). -ENOENT, -EIO. */
+int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options,
+	       enum family family, const void *key, size_t key_size, rocksdb_pinnableslice_t **ret);
+
+/* The record stored under `stored`. -ENOENT, -EIO. */
+int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *options,
+		      const struct stored_key *stored, struct record **ret);
+
+/* A number in `meta`. -ENOENT, -EIO. */
+int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
+		      const char *name, uint64_t *ret);
+void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch,
+			 const char *name, uint64_t number);
+/* The key of a log entry, and of numbers. */
+void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)]);
+
+/* Writes one record under its key. */
+void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			 const struct record *record);
+/* Writes one record to the history, superseded at `revision`. */
+void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch,
+			  const char *key, const struct record *record, uint64_t revision);
+void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			 const struct record *record);

@@ -1,0 +1,381 @@
+/* The local engine: snapshots, reading, and what the store tells of itself. Opening is in
+ * open.c, committing in committer.c. */
+#include "store/local.h"
+
+#include "store/codec.h"
+#include "store/evaluate.h"
+#include "store/log.h"
+#include "store/overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB ((uint64_t)1024 * 1024)
+/* Kept back so that deleting, and RocksDB's own work, still find room on a full disk. */
+#define GROWING_RESERVE (32 * MIB)
+#define DELETING_RESERVE (8 * MIB)
+/* Bytes on the disk, at worst and for a while, for each byte of a batch: in the log, in a
+ * table, and in the table that one is compacted into. */
+#define BATCH_FACTOR 3
+
+#define INO_COUNTER_BITS 40
+
+static struct local *local_of(struct store *store)
+{
+	return (struct local *)store;
+}
+
+static const struct place *place_of(const struct snapshot *snapshot)
+{
+	return &((const struct local_snapshot *)snapshot)->place;
+}
+
+/* ---- Snapshots ------------------------------------------------------------------ */
+
+static void free_snapshot(struct snapshot *snapshot)
+{
+	struct local_snapshot *mine = (struct local_snapshot *)snapshot;
+
+	rocksdb_readoptions_destroy(mine->options);
+	rocksdb_release_snapshot(mine->place.layout->db, mine->place.rocks);
+	g_free(mine);
+}
+
+/* Sets which revision it is, 0: what RocksDB shows. */
+static int set_revision(struct local *local, struct local_snapshot *snapshot, uint64_t revision)
+{
+	uint64_t newest;
+	int r;
+
+	/* Read through the snapshot just taken: a batch writes the revision with its data, so
+	 * the two belong together, and no lock has to keep commits away in between. */
+	r = layout_get_number(&local->layout, snapshot->options, META_REVISION, &newest);
+	if (r < 0)
+		return r == -ENOENT ? -EIO : r;
+	if (revision > newest || (revision && revision < local->oldest_revision))
+		return -ENOENT;
+	snapshot->place.revision = revision == newest ? 0 : revision;
+	snapshot->base.revision = revision ? revision : newest;
+	return 0;
+}
+
+static int take_snapshot(struct store *store, uint64_t revision, struct snapshot **ret)
+{
+	struct local *local = local_of(store);
+	struct local_snapshot *snapshot = g_new0(struct local_snapshot, 1);
+	int r;
+
+	snapshot->base.refs = 1;
+	snapshot->base.store = store;
+	snapshot->options = rocksdb_readoptions_create();
+	snapshot->place.layout = &local->layout;
+	snapshot->place.options = snapshot->options;
+	snapshot->place.rocks = rocksdb_create_snapshot(local->layout.db);
+	rocksdb_readoptions_set_snapshot(snapshot->options, snapshot->place.rocks);
+	r = set_revision(local, snapshot, revision);
+	if (r < 0) {
+		free_snapshot(&snapshot->base);
+		return r;
+	}
+	*ret = &snapshot->base;
+	return 0;
+}
+
+static struct snapshot *get_head(struct store *store)
+{
+	return &local_of(store)->head.base;
+}
+
+static int get(struct snapshot *snapshot, const char *key, struct record **ret)
+{
+	return place_get(place_of(snapshot), key, ret);
+}
+
+static int list(struct snapshot *snapshot, const char *directory, const char *after,
+		snapshot_visit_fn *visit, void *arg)
+{
+	return place_list(place_of(snapshot), directory, after, visit, arg);
+}
+
+/* ---- Programs ------------------------------------------------------------------- */
+
+static void submit(struct store *store, struct program *program, program_done_fn *done, void *arg)
+{
+	committer_submit(&local_of(store)->committer, program, done, arg);
+}
+
+static uint64_t deleted_revision(void *arg, const char *key)
+{
+	return history_deleted_revision(arg, key);
+}
+
+static void evaluate(struct store *store, const struct program *program, program_done_fn *done,
+		     void *arg)
+{
+	const struct overlay_limits none = {0, 0, 0};
+	struct evaluation evaluation = {.deleted_revision = deleted_revision};
+	g_autoptr(snapshot) snapshot = NULL;
+	int r;
+
+	evaluation_init(&evaluation);
+	r = take_snapshot(store, 0, &snapshot);
+	if (r < 0) {
+		evaluation_fail(&evaluation, r);
+	} else {
+		evaluation.before = overlay_new(snapshot, &none);
+		evaluation.arg = (void *)place_of(snapshot);
+		evaluate_compares(&evaluation, program);
+		evaluation.result.revision = snapshot->revision;
+		overlay_free(evaluation.before);
+	}
+	done(&evaluation.result, arg);
+	evaluation_done(&evaluation);
+}
+
+static int read_log(struct store *store, uint64_t revision, struct log_entry **ret)
+{
+	struct local *local = local_of(store);
+	rocksdb_pinnableslice_t *slice;
+	char key[sizeof(revision)];
+	const char *bytes;
+	size_t size;
+	int r;
+
+	if (revision < local->oldest_revision)
+		return -ENOENT;
+	layout_encode_number(revision, key);
+	r = layout_get(&local->layout, local->layout.newest, FAMILY_LOG, key, sizeof(key), &slice);
+	if (r < 0)
+		return r;
+	bytes = rocksdb_pinnableslice_value(slice, &size);
+	r = log_decode(revision, bytes, size, ret);
+	rocksdb_pinnableslice_destroy(slice);
+	return r;
+}
+
+static void watch(struct store *store, store_watch_fn *watcher, void *arg)
+{
+	struct committer *committer = &local_of(store)->committer;
+
+	committer->watch = watcher;
+	committer->watch_arg = arg;
+}
+
+/* ---- What it tells of itself ---------------------------------------------------- */
+
+static uint64_t get_revision(struct store *store)
+{
+	return __atomic_load_n(&local_of(store)->revision, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t disk_bytes(const struct local *local)
+{
+	g_autofree char *path = local->path ? g_build_filename(local->path, "db", NULL) : NULL;
+	DIR *directory = path ? opendir(path) : NULL;
+	uint64_t bytes = 0;
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		struct stat status;
+
+		if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+			bytes += (uint64_t)status.st_blocks * 512;
+	}
+	if (directory)
+		closedir(directory);
+	return bytes;
+}
+
+static void get_status(struct store *store, struct store_status *ret)
+{
+	struct local *local = local_of(store);
+
+	*ret = (struct store_status){0};
+	memcpy(ret->id, local->id, sizeof(ret->id));
+	ret->revision = get_revision(store);
+	ret->oldest_revision = local->oldest_revision;
+	rocksdb_property_int_cf(local->layout.db, local->layout.families[FAMILY_KEYS],
+				"rocksdb.estimate-num-keys", &ret->keys);
+	ret->disk_bytes = disk_bytes(local);
+	ret->commits = __atomic_load_n(&local->committer.commits, __ATOMIC_RELAXED);
+	ret->groups = __atomic_load_n(&local->committer.groups, __ATOMIC_RELAXED);
+	ret->read_only = g_atomic_int_get(&local->read_only);
+}
+
+/* The number of this opening and a counter: no number is ever given twice, and none has to
+ * be written down when it is given. */
+static uint64_t new_ino(struct store *store)
+{
+	struct local *local = local_of(store);
+	uint64_t count = __atomic_fetch_add(&local->next_ino, 1, __ATOMIC_RELAXED);
+
+	return (uint64_t)local->opened << INO_COUNTER_BITS | count;
+}
+
+static void get_space(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes)
+{
+	struct local *local = local_of(store);
+	struct statvfs status;
+
+	*ret_total_bytes = 0;
+	*ret_free_bytes = 0;
+	if (!local->path || statvfs(local->path, &status) < 0)
+		return;
+	*ret_total_bytes = (uint64_t)status.f_blocks * status.f_frsize;
+	*ret_free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+}
+
+uint64_t local_free_bytes(struct local *local)
+{
+	uint64_t total, left;
+
+	get_space(&local->base, &total, &left);
+	return total ? left : UINT64_MAX;
+}
+
+bool local_has_space(uint64_t free_bytes, uint64_t bytes, bool growing)
+{
+	uint64_t reserve = growing ? GROWING_RESERVE : DELETING_RESERVE;
+
+	return bytes < UINT64_MAX / (2 * BATCH_FACTOR) &&
+	       free_bytes >= reserve + BATCH_FACTOR * bytes;
+}
+
+static int check_space(struct store *store, uint64_t bytes)
+{
+	struct local *local = local_of(store);
+
+	if (g_atomic_int_get(&local->read_only))
+		return -EROFS;
+	return local_has_space(local_free_bytes(local), bytes, true) ? 0 : -ENOSPC;
+}
+
+/* ---- Starting and stopping ------------------------------------------------------ */
+
+static struct timespec after_ms(uint64_t ms)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += (time_t)(ms / 1000);
+	at.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	return at;
+}
+
+/* True when it is time to stop. */
+static bool wait_for_interval(struct local *local)
+{
+	struct timespec until = after_ms(local->options.sync_interval_ms);
+	bool stop;
+
+	pthread_mutex_lock(&local->sync_lock);
+	while (!local->sync_stop) {
+		if (pthread_cond_timedwait(&local->sync_wake, &local->sync_lock, &until) != 0)
+			break;
+	}
+	stop = local->sync_stop;
+	pthread_mutex_unlock(&local->sync_lock);
+	return stop;
+}
+
+static void *run_sync(void *arg)
+{
+	struct local *local = arg;
+	uint64_t synced = get_revision(&local->base);
+
+	while (!wait_for_interval(local)) {
+		uint64_t revision = get_revision(&local->base);
+		char *error = NULL;
+
+		if (revision == synced || g_atomic_int_get(&local->read_only))
+			continue;
+		rocksdb_flush_wal(local->layout.db, 1, &error);
+		if (layout_result("sync, the store is read-only from now on", error) < 0)
+			g_atomic_int_set(&local->read_only, 1);
+		synced = revision;
+	}
+	return NULL;
+}
+
+static int start_sync(struct local *local)
+{
+	pthread_condattr_t attributes;
+	int r;
+
+	pthread_mutex_init(&local->sync_lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&local->sync_wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	if (local->options.sync != STORE_SYNC_INTERVAL)
+		return 0;
+	r = pthread_create(&local->sync_thread, NULL, run_sync, local);
+	local->sync_running = r == 0;
+	return -r;
+}
+
+static void stop_sync(struct local *local)
+{
+	pthread_mutex_lock(&local->sync_lock);
+	local->sync_stop = true;
+	pthread_cond_signal(&local->sync_wake);
+	pthread_mutex_unlock(&local->sync_lock);
+	if (local->sync_running)
+		pthread_join(local->sync_thread, NULL);
+	pthread_cond_destroy(&local->sync_wake);
+	pthread_mutex_destroy(&local->sync_lock);
+}
+
+int local_start(struct local *local)
+{
+	local->base.engine = &local_engine;
+	local->head.base.refs = 1;
+	local->head.base.store = &local->base;
+	local->head.place.layout = &local->layout;
+	local->head.place.options = local->layout.newest;
+	local->next_ino = 1;
+	committer_init(&local->committer, local);
+	return start_sync(local);
+}
+
+static void close_store(struct store *store)
+{
+	struct local *local = local_of(store);
+
+	stop_sync(local);
+	committer_done(&local->committer);
+	layout_close(&local->layout, local->path && !g_atomic_int_get(&local->read_only));
+	if (local->marker >= 0)
+		close(local->marker);
+	g_free(local->path);
+	g_free(local);
+}
+
+const struct store_engine local_engine = {
+	.name = "local",
+	.take_snapshot = take_snapshot,
+	.get_head = get_head,
+	.free_snapshot = free_snapshot,
+	.get = get,
+	.list = list,
+	.submit = submit,
+	.evaluate = evaluate,
+	.read_log = read_log,
+	.watch = watch,
+	.get_revision = get_revision,
+	.get_status = get_status,
+	.new_ino = new_ino,
+	.check_space = check_space,
+	.get_space = get_space,
+	.close = close_store,
+};

@@ -1,0 +1,494 @@
+/* Making and opening stores: everything that can be wrong with a directory, told to people.
+ *
+ * The marker file is written last by store_create, so that a directory without one is not a
+ * store, whatever else is in it; it says the format, so that a store of a newer release is
+ * told from a damaged one; and whoever has the store open holds a lock on it. */
+#include "store/local.h"
+
+#include "store/commit.h"
+#include "store/log.h"
+#include "store/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MARKER_NAME "commitfs-store"
+#define MARKER_TEXT "commitfs store, format %u\n"
+#define FIRST_REVISION 1
+#define ROOT_INO 1
+
+static int refuse(char **ret_message, int error, char *message)
+{
+	*ret_message = message;
+	return error;
+}
+
+/* "cannot open store 'x': why". */
+static int refuse_errno(char **ret_message, const char *action, const char *path, int error)
+{
+	return refuse(ret_message, error,
+		      g_strdup_printf("cannot %s store '%s': %s", action, path,
+				      g_strerror(-error)));
+}
+
+/* ---- What is in an empty store -------------------------------------------------- */
+
+static struct record *make_root(int64_t now_ns)
+{
+	struct record *root = record_new(RECORD_DIRECTORY);
+
+	root->mode = 0755;
+	root->uid = geteuid();
+	root->gid = getegid();
+	root->mtime_ns = now_ns;
+	root->ctime_ns = now_ns;
+	root->ino = ROOT_INO;
+	root->create_revision = FIRST_REVISION;
+	root->mod_revision = FIRST_REVISION;
+	root->attribute_revision = FIRST_REVISION;
+	root->version = 1;
+	return root;
+}
+
+/* The first commit makes the root, so that every revision there is has its log entry. */
+static struct log_entry *make_first_commit(void)
+{
+	struct log_entry *commit = log_entry_new();
+	g_autoptr(record) root = NULL;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	commit->revision = FIRST_REVISION;
+	commit->time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	commit->uid = geteuid();
+	commit->gid = getegid();
+	commit->pid = getpid();
+	commit->id = g_strdup("");
+	commit->command = g_strdup("");
+	commit->message = g_strdup("");
+	root = make_root(commit->time_ns);
+	log_entry_add(commit, CHANGE_MKDIR, "", NULL, root);
+	return commit;
+}
+
+static int fill_layout(const struct layout *layout)
+{
+	g_autoptr(log_entry) commit = make_first_commit();
+	g_autofree char *id = g_uuid_string_random();
+	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+	rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
+	char *error = NULL;
+
+	layout_batch_number(layout, batch, META_FORMAT, LAYOUT_FORMAT);
+	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], META_ID, strlen(META_ID),
+				  id, strlen(id));
+	layout_batch_number(layout, batch, META_REVISION, FIRST_REVISION);
+	layout_batch_number(layout, batch, META_OLDEST, FIRST_REVISION);
+	layout_batch_number(layout, batch, META_OPENED, 0);
+	commit_write(layout, batch, commit);
+	rocksdb_writeoptions_set_sync(options, 1);
+	rocksdb_write(layout->db, options, batch, &error);
+	rocksdb_writeoptions_destroy(options);
+	rocksdb_writebatch_destroy(batch);
+	return layout_result("write", error);
+}
+
+/* ---- Making --------------------------------------------------------------------- */
+
+static int check_creatable(const char *path, char **ret_message)
+{
+	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
+	GDir *directory;
+	bool empty;
+
+	if (access(marker, F_OK) == 0)
+		return refuse(ret_message, -EEXIST,
+			      g_strdup_printf("cannot make a store in '%s': it is one already",
+					      path));
+	directory = g_dir_open(path, 0, NULL);
+	if (!directory)
+		return refuse(ret_message, errno ? -errno : -EIO,
+			      g_strdup_printf("cannot make a store in '%s': %s", path,
+					      g_strerror(errno)));
+	empty = g_dir_read_name(directory) == NULL;
+	g_dir_close(directory);
+	if (!empty)
+		return refuse(ret_message, -ENOTEMPTY,
+			      g_strdup_printf("cannot make a store in '%s': it is not empty; "
+					      "give a directory that is missing or empty",
+					      path));
+	return 0;
+}
+
+static int sync_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	size_t size = strlen(text);
+	ssize_t written;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	written = write(fd, text, size);
+	if (written < 0 || (size_t)written < size)
+		r = written < 0 ? -errno : -ENOSPC;
+	else if (fsync(fd) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int write_marker(const char *path)
+{
+	g_autofree char *text = g_strdup_printf(MARKER_TEXT, LAYOUT_FORMAT);
+	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
+	g_autofree char *partial = g_strconcat(marker, ".new", NULL);
+	g_autofree char *above = g_path_get_dirname(path);
+	int r;
+
+	r = write_file(partial, text);
+	if (r == 0 && rename(partial, marker) < 0)
+		r = -errno;
+	if (r == 0)
+		r = sync_directory(path);
+	if (r == 0)
+		r = sync_directory(above);
+	return r;
+}
+
+static int create_database(const char *path, char **ret_message)
+{
+	g_autofree char *database = g_build_filename(path, "db", NULL);
+	g_autofree char *error = NULL;
+	struct layout layout;
+	int r;
+
+	if (mkdir(database, 0700) < 0)
+		return refuse_errno(ret_message, "make", path, -errno);
+	if (layout_open(&layout, database, LAYOUT_CREATE, &error) < 0)
+		return refuse(ret_message, -EIO,
+			      g_strdup_printf("cannot make store '%s': %s", path, error));
+	r = fill_layout(&layout);
+	layout_close(&layout, r == 0);
+	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
+}
+
+int store_create(const char *path, char **ret_message)
+{
+	int r;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return refuse(ret_message, -errno,
+			      g_strdup_printf("cannot make directory '%s': %s", path,
+					      g_strerror(errno)));
+	r = check_creatable(path, ret_message);
+	if (r == 0)
+		r = create_database(path, ret_message);
+	if (r < 0)
+		return r;
+	r = write_marker(path);
+	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
+}
+
+/* ---- Opening: the marker -------------------------------------------------------- */
+
+static int check_directory(const char *path, char **ret_message)
+{
+	struct stat status;
+
+	if (stat(path, &status) < 0 && errno == ENOENT)
+		return refuse(ret_message, -ENOENT,
+			      g_strdup_printf("cannot open store '%s': no such directory; "
+					      "make one with: commitfs init %s",
+					      path, path));
+	if (stat(path, &status) < 0)
+		return refuse_errno(ret_message, "open", path, -errno);
+	if (!S_ISDIR(status.st_mode))
+		return refuse(ret_message, -ENOTDIR,
+			      g_strdup_printf("cannot open store '%s': not a directory", path));
+	return 0;
+}
+
+static int check_marker(int fd, const char *path, char **ret_message)
+{
+	char text[128] = "";
+	unsigned format;
+	ssize_t size = read(fd, text, sizeof(text) - 1);
+
+	if (size < 0)
+		return refuse_errno(ret_message, "open", path, -errno);
+	if (sscanf(text, MARKER_TEXT, &format) != 1)
+		return refuse(ret_message, -EINVAL,
+			      g_strdup_printf("cannot open store '%s': not a commitfs store: '%s' "
+					      "in it does not say so",
+					      path, MARKER_NAME));
+	if (format > LAYOUT_FORMAT)
+		return refuse(ret_message, -EPROTO,
+			      g_strdup_printf("cannot open store '%s': it has format %u, this "
+					      "release knows formats up to %u; use a newer release",
+					      path, format, LAYOUT_FORMAT));
+	return 0;
+}
+
+/* Opens the marker, with the lock on it. */
+static int open_marker(const char *path, int *ret, char **ret_message)
+{
+	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
+	int fd = open(marker, O_RDONLY | O_CLOEXEC);
+	int r = 0;
+
+	if (fd < 0 && errno == ENOENT)
+		return refuse(ret_message, -EINVAL,
+			      g_strdup_printf("cannot open store '%s': not a commitfs store; make "
+					      "one in an empty directory with: commitfs init DIR",
+					      path));
+	if (fd < 0)
+		return refuse_errno(ret_message, "open", path, -errno);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		r = errno == EWOULDBLOCK ?
+			    refuse(ret_message, -EBUSY,
+				   g_strdup_printf("cannot open store '%s': another process has "
+						   "it open",
+						   path)) :
+			    refuse_errno(ret_message, "lock", path, -errno);
+	if (r == 0)
+		r = check_marker(fd, path, ret_message);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret = fd;
+	return 0;
+}
+
+/* ---- Opening: the database ------------------------------------------------------ */
+
+/* How far the store can be read, for the message: up to the first damage in the log. 0: not
+ * at all. Changes nothing. */
+static uint64_t find_safe_revision(const char *database)
+{
+	g_autofree char *error = NULL;
+	struct layout layout;
+	uint64_t revision = 0;
+
+	if (layout_open(&layout, database, LAYOUT_SALVAGE, &error) < 0)
+		return 0;
+	layout_get_number(&layout, layout.newest, META_REVISION, &revision);
+	layout_close(&layout, false);
+	return revision;
+}
+
+static int refuse_damaged(const char *path, const char *database, const char *error,
+			  char **ret_message)
+{
+	uint64_t safe = find_safe_revision(database);
+
+	if (!safe)
+		return refuse(ret_message, -EUCLEAN,
+			      g_strdup_printf("cannot open store '%s': damaged (%s); nothing was "
+					      "changed; restore it from a backup",
+					      path, error));
+	return refuse(ret_message, -EUCLEAN,
+		      g_strdup_printf("cannot open store '%s': damaged (%s); everything up to "
+				      "revision %" G_GUINT64_FORMAT " can be read, commits after "
+				      "it are at risk; nothing was changed; copy the store before "
+				      "anything else",
+				      path, error, safe));
+}
+
+/* RocksDB tells errors as text only. Whether the lock is held elsewhere was found out with
+ * the marker, except for tools that open the database themselves. */
+static int refuse_database(const char *path, const char *database, const char *error,
+			   char **ret_message)
+{
+	if (strstr(error, "While lock file") || strstr(error, "lock hold by current process"))
+		return refuse(ret_message, -EBUSY,
+			      g_strdup_printf("cannot open store '%s': another process has its "
+					      "database open",
+					      path));
+	if (strstr(error, "No space left"))
+		return refuse_errno(ret_message, "open", path, -ENOSPC);
+	if (strstr(error, "Permission denied"))
+		return refuse_errno(ret_message, "open", path, -EACCES);
+	if (g_str_has_prefix(error, "Corruption") || strstr(error, "No such file") ||
+	    g_str_has_prefix(error, "Invalid argument"))
+		return refuse_damaged(path, database, error, ret_message);
+	return refuse(ret_message, -EIO,
+		      g_strdup_printf("cannot open store '%s': %s", path, error));
+}
+
+static int open_database(struct local *local, char **ret_message)
+{
+	g_autofree char *database = g_build_filename(local->path, "db", NULL);
+	g_autofree char *error = NULL;
+
+	if (faccessat(AT_FDCWD, database, R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
+		if (errno != ENOENT)
+			return refuse_errno(ret_message, "open", local->path, -errno);
+		return refuse(ret_message, -EUCLEAN,
+			      g_strdup_printf("cannot open store '%s': its database is missing; "
+					      "restore it from a backup",
+					      local->path));
+	}
+	if (layout_open(&local->layout, database, LAYOUT_OPEN, &error) < 0)
+		return refuse_database(local->path, database, error, ret_message);
+	return 0;
+}
+
+/* ---- Opening: what is in it ----------------------------------------------------- */
+
+static int read_id(struct local *local)
+{
+	rocksdb_pinnableslice_t *slice;
+	const char *bytes;
+	size_t size;
+	int r;
+
+	r = layout_get(&local->layout, local->layout.newest, FAMILY_META, META_ID,
+		       strlen(META_ID), &slice);
+	if (r < 0)
+		return r;
+	bytes = rocksdb_pinnableslice_value(slice, &size);
+	if (size == sizeof(local->id) - 1)
+		memcpy(local->id, bytes, size);
+	else
+		r = -EIO;
+	rocksdb_pinnableslice_destroy(slice);
+	return r;
+}
+
+/* Notes durably that the store is opened once more: inode numbers hold that count. */
+static int count_opening(struct local *local)
+{
+	const struct layout *layout = &local->layout;
+	rocksdb_writebatch_t *batch;
+	rocksdb_writeoptions_t *options;
+	uint64_t opened;
+	char *error = NULL;
+	int r;
+
+	r = layout_get_number(layout, layout->newest, META_OPENED, &opened);
+	if (r < 0)
+		return r;
+	local->opened = (gint64)opened + 1;
+	batch = rocksdb_writebatch_create();
+	options = rocksdb_writeoptions_create();
+	layout_batch_number(layout, batch, META_OPENED, opened + 1);
+	rocksdb_writeoptions_set_sync(options, 1);
+	rocksdb_write(layout->db, options, batch, &error);
+	rocksdb_writeoptions_destroy(options);
+	rocksdb_writebatch_destroy(batch);
+	return layout_result("write", error);
+}
+
+static int read_meta(struct local *local, char **ret_message)
+{
+	const struct layout *layout = &local->layout;
+	const char *path = local->path ? local->path : "memory:";
+	uint64_t format = 0;
+	int r;
+
+	r = layout_get_number(layout, layout->newest, META_FORMAT, &format);
+	if (r == 0 && format > LAYOUT_FORMAT)
+		return refuse_errno(ret_message, "open", path, -EPROTO);
+	if (r == 0)
+		r = layout_get_number(layout, layout->newest, META_REVISION, &local->revision);
+	if (r == 0)
+		r = layout_get_number(layout, layout->newest, META_OLDEST, &local->oldest_revision);
+	if (r == 0)
+		r = read_id(local);
+	if (r == -ENOENT)
+		return refuse(ret_message, -EUCLEAN,
+			      g_strdup_printf("cannot open store '%s': damaged: what every store "
+					      "begins with is missing; restore it from a backup",
+					      path));
+	if (r == 0)
+		r = count_opening(local);
+	return r < 0 ? refuse_errno(ret_message, "open", path, r) : 0;
+}
+
+static int open_memory(struct local *local, char **ret_message)
+{
+	g_autofree char *error = NULL;
+	int r;
+
+	if (layout_open(&local->layout, NULL, LAYOUT_CREATE, &error) < 0)
+		return refuse(ret_message, -EIO,
+			      g_strdup_printf("cannot make a store in memory: %s", error));
+	r = fill_layout(&local->layout);
+	return r < 0 ? refuse_errno(ret_message, "make", "memory:", r) : 0;
+}
+
+static int open_directory(struct local *local, char **ret_message)
+{
+	int r;
+
+	r = check_directory(local->path, ret_message);
+	if (r == 0)
+		r = open_marker(local->path, &local->marker, ret_message);
+	if (r == 0)
+		r = open_database(local, ret_message);
+	return r;
+}
+
+static void local_free(struct local *local)
+{
+	layout_close(&local->layout, false);
+	if (local->marker >= 0)
+		close(local->marker);
+	g_free(local->path);
+	g_free(local);
+}
+
+void store_options_init(struct store_options *options)
+{
+	*options = (struct store_options){
+		.sync = STORE_SYNC_ALWAYS,
+		.sync_interval_ms = 1000,
+		.max_value_bytes = (uint64_t)16 * 1024 * 1024,
+		.max_program_keys = 1000000,
+	};
+}
+
+int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+{
+	struct local *local = g_new0(struct local, 1);
+	int r;
+
+	local->options = *options;
+	local->path = g_strdup(options->path);
+	local->options.path = local->path;
+	local->marker = -1;
+	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
+	if (r == 0)
+		r = read_meta(local, ret_message);
+	if (r == 0) {
+		r = local_start(local);
+		if (r < 0)
+			refuse_errno(ret_message, "open", local->path, r);
+	}
+	if (r < 0) {
+		local_free(local);
+		return r;
+	}
+	*ret = &local->base;
+	return 0;
+}

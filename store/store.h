@@ -1,0 +1,457 @@
+/* The contract of a store: a tree of records with revisions, changed only by programs.
+ *
+ * Code outside store/ includes this header and no other of store/. A key is a path
+ * without leading or trailing slash ("etc/app/port"); the root directory is "". Keys are
+ * NUL-terminated bytes, not text. Results are 0 or a negative errno. Everything here may
+ * be called from any thread unless said otherwise. What is returned through `ret` belongs
+ * to the caller; a `const char *` argument is borrowed for the call. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define STORE_KEY_MAX 4000 /* bytes of a whole key */
+#define STORE_NAME_MAX 255 /* bytes of one component */
+
+/* Makes g_autoptr(name) work for `struct name`. GLib's own macro wants a typedef of the
+ * same name, which every variable called after its type would then shadow. */
+#define DEFINE_AUTOPTR(name, release)                                                              \
+	typedef struct name *_GLIB_AUTOPTR_TYPENAME(name);                                         \
+	static G_GNUC_UNUSED inline void _GLIB_AUTOPTR_FUNC_NAME(name)(struct name * *pointer)     \
+	{                                                                                          \
+		release(*pointer);                                                                 \
+	}                                                                                          \
+	struct name
+
+/* 0 when `key` is a key ("" included); -ENAMETOOLONG when it or a component is too long;
+ * -EINVAL for an empty component, ".", "..", or a leading or trailing slash. */
+int key_check(const char *key);
+
+/* The directory `key` lies in; "" for a top-level key and for "". Caller frees. */
+char *key_parent(const char *key);
+
+/* True when `key` is `directory` or lies below it; everything lies below "". */
+bool key_is_below(const char *key, const char *directory);
+
+/* ---- Records -------------------------------------------------------------------- */
+
+enum record_type {
+	RECORD_VALUE = 1,
+	RECORD_DIRECTORY = 2,
+	RECORD_SYMLINK = 3,
+};
+
+/* What the store knows of one key. Immutable once shared; counted by reference. */
+struct record {
+	gint refs; /* atomic */
+	enum record_type type;
+	uint32_t mode; /* permission bits, 07777 */
+	uid_t uid;
+	gid_t gid;
+	int64_t mtime_ns;	     /* since the epoch: of the value, as set or as committed */
+	int64_t ctime_ns;	     /* of the last commit that changed the record */
+	uint64_t ino;		     /* fixed at creation, kept by overwriting and renaming */
+	uint64_t create_revision;    /* a rename creates */
+	uint64_t mod_revision;	     /* key: last change; directory: an entry came or went */
+	uint64_t attribute_revision; /* directory: creation, chmod, chown, utimens; else 0 */
+	uint64_t version;	     /* 1 at creation, +1 at each change */
+	uint64_t size_bytes;	     /* of the value, or of the link text; directory: 0 */
+	GBytes *value;		     /* NULL: a directory, or a record from a listing */
+};
+
+/* A zeroed record of `type` with one reference. */
+struct record *record_new(enum record_type type);
+/* A copy with one reference; the value is shared. */
+struct record *record_copy(const struct record *record);
+struct record *record_ref(struct record *record);
+void record_unref(struct record *record); /* accepts NULL */
+/* Gives `record`, which nobody else may hold, another value (its reference is taken,
+ * NULL: none) and the size of it. */
+void record_take_value(struct record *record, GBytes *value);
+DEFINE_AUTOPTR(record, record_unref);
+
+/* ---- Snapshots ------------------------------------------------------------------ */
+
+struct store;
+
+/* The whole tree at one revision. Counted by reference; engines append their own fields. */
+struct snapshot {
+	gint refs; /* atomic */
+	struct store *store;
+	uint64_t revision; /* 0: the head, see store_head() */
+};
+
+/* The tree at `revision`, 0 for the newest. -ENOENT: compacted, or not reached yet. */
+int store_snapshot(struct store *store, uint64_t revision, struct snapshot **ret);
+
+/* The tree as it is at each call: not a snapshot but the newest state, always. Borrowed
+ * from the store, valid until store_close. */
+struct snapshot *store_head(struct store *store);
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot); /* accepts NULL */
+DEFINE_AUTOPTR(snapshot, snapshot_unref);
+
+/* The record of `key`. -ENOENT: there is none. -EIO: the store is damaged or failed. */
+int snapshot_get(struct snapshot *snapshot, const char *key, struct record **ret);
+
+/* Called for one entry of a listing; `record` is borrowed and has no value. Nonzero stops
+ * the listing, which returns it. */
+typedef int snapshot_visit_fn(const char *name, struct record *record, void *arg);
+
+/* Visits the entries of `directory` in the order of stored keys (a directory sorts as its
+ * name with a slash behind), those after `after` only unless it is NULL. A directory that
+ * is absent has no entries. Costs the entries, not what lies below them. */
+int snapshot_list(struct snapshot *snapshot, const char *directory, const char *after,
+		  snapshot_visit_fn *visit, void *arg);
+
+/* ---- Programs ------------------------------------------------------------------- */
+
+enum compare_target {
+	COMPARE_VALUE, /* against an absent key: false */
+	COMPARE_VERSION,
+	COMPARE_CREATE,
+	COMPARE_MOD,
+	COMPARE_ATTRIBUTE,
+	COMPARE_INO,
+}; /* numbers of an absent key are 0 */
+
+enum compare_operator {
+	COMPARE_EQUAL,
+	COMPARE_NOT_EQUAL,
+	COMPARE_LESS,
+	COMPARE_GREATER,
+	COMPARE_LESS_EQUAL,
+	COMPARE_GREATER_EQUAL,
+};
+
+struct compare {
+	enum compare_target target;
+	enum compare_operator operator;
+	char *key;
+	uint64_t number;
+	GBytes *value; /* COMPARE_VALUE only; compared as bytes */
+};
+
+enum {
+	ATTRIBUTE_MODE = 1 << 0,
+	ATTRIBUTE_UID = 1 << 1,
+	ATTRIBUTE_GID = 1 << 2,
+	ATTRIBUTE_MTIME = 1 << 3,
+	ATTRIBUTE_ALL = ATTRIBUTE_MODE | ATTRIBUTE_UID | ATTRIBUTE_GID | ATTRIBUTE_MTIME,
+};
+
+/* A change of attributes: of those in `mask`, the others are ignored. */
+struct attributes {
+	unsigned mask;
+	uint32_t mode;
+	uid_t uid;
+	gid_t gid;
+	int64_t mtime_ns;
+};
+
+enum edit_kind {
+	EDIT_WRITE,    /* data at `offset`; a gap before it becomes zeros */
+	EDIT_APPEND,   /* data at the end */
+	EDIT_TRUNCATE, /* cut or extend with zeros to `offset` bytes */
+};
+
+struct edit {
+	enum edit_kind kind;
+	uint64_t offset;
+	GBytes *data;
+};
+
+enum op_kind {
+	OP_PUT,	    /* sets the value; creates the key where it is absent */
+	OP_PATCH,   /* applies edits to the value as it is then; -ENOENT where absent */
+	OP_DELETE,  /* removes a key that is no directory; absent: changes nothing */
+	OP_MKDIR,   /* -EEXIST when there is anything */
+	OP_RMDIR,   /* -ENOTEMPTY; absent: changes nothing */
+	OP_SYMLINK, /* -EEXIST when there is anything */
+	OP_RENAME,  /* moves a key, or a directory with all below it, as rename(2) does */
+	OP_ATTR,    /* changes attributes; -ENOENT where absent */
+	OP_PROGRAM, /* a nested program; its compares see the state before the whole */
+};
+
+enum {
+	OP_EXCLUSIVE = 1 << 0, /* put: -EEXIST when the key is there; rename: NOREPLACE */
+	OP_EXCHANGE = 1 << 1,  /* rename: the two change places */
+	OP_PRESENT = 1 << 2,   /* delete, rmdir: -ENOENT when absent */
+};
+
+struct program;
+
+/* One operation. What is created takes `mode`, and uid and gid of the program's
+ * credentials (the gid of a setgid directory, which a new directory is in turn); then, as
+ * on what is there already, `changes` is applied. A put keeps the attributes it does not
+ * change; the modification time becomes the commit's unless `changes` has it. */
+struct op {
+	enum op_kind kind;
+	unsigned flags;
+	char *key;
+	char *target;	  /* rename: the new key */
+	GBytes *value;	  /* put: the value; symlink: the text of the link */
+	GPtrArray *edits; /* patch: of struct edit, in order */
+	uint32_t mode;	  /* of what is created */
+	uint64_t ino;	  /* of what is created; 0: a new one */
+	struct attributes changes;
+	struct program *program; /* OP_PROGRAM */
+};
+
+/* On whose behalf something is done. */
+struct credentials {
+	uid_t uid;
+	gid_t gid;
+	GArray *groups; /* gid_t, supplementary; NULL: none */
+	pid_t pid;	/* of the process, for the log; 0: not known */
+	char *command;	/* its name, for the log; NULL: not known */
+};
+
+struct credentials *credentials_copy(const struct credentials *credentials);
+void credentials_free(struct credentials *credentials); /* accepts NULL */
+DEFINE_AUTOPTR(credentials, credentials_free);
+
+/* A program: when all compares hold the then-operations run in order, otherwise the
+ * else-operations; atomically, under one revision if they change anything. Whatever the
+ * compares say it never removes a directory that is not empty, never writes below one
+ * that is absent, and, when `checked`, never writes what its credentials may not write at
+ * that revision: then nothing of it is applied. */
+struct program {
+	GPtrArray *compares;		 /* struct compare */
+	GPtrArray *then_ops;		 /* struct op */
+	GPtrArray *else_ops;		 /* struct op; NULL: none */
+	struct credentials *credentials; /* author and owner of what is created; owned */
+	bool checked;			 /* permissions are checked at the revision */
+	char *id;			 /* of the transaction, for the log; NULL: none */
+	char *message;			 /* for the log; NULL: none */
+	void *origin;			 /* the submitter's, handed to watchers; not owned */
+};
+
+/* An empty program on behalf of a copy of `credentials`. */
+struct program *program_new(const struct credentials *credentials);
+void program_free(struct program *program); /* accepts NULL */
+DEFINE_AUTOPTR(program, program_free);
+
+/* Adds a compare of a number and returns it (the program owns it). */
+struct compare *program_compare(struct program *program, enum compare_target target,
+				enum compare_operator operator, const char *key, uint64_t number);
+/* Adds a then-operation on `key` and returns it, to be completed (the program owns it). */
+struct op *program_add(struct program *program, enum op_kind kind, const char *key);
+/* The same for an else-operation. */
+struct op *program_add_else(struct program *program, enum op_kind kind, const char *key);
+/* Adds an edit to a patch; `data` (may be NULL) is referenced. */
+void op_add_edit(struct op *op, enum edit_kind kind, uint64_t offset, GBytes *data);
+
+/* `value` after `edits`, at most `max_bytes` long. Takes the reference of `value` (NULL:
+ * empty); where it is the only one the memory is changed in place, so that many small
+ * writes cost what they write. On an error *ret is not set and `value` is released.
+ * -EFBIG: too long. -ENOMEM. */
+int edits_apply(GBytes *value, const GPtrArray *edits, uint64_t max_bytes, GBytes **ret);
+
+/* Why a program did not do what it says: a compare that did not hold, or an operation
+ * that was refused. */
+struct failure {
+	bool compare;		  /* a compare, otherwise an operation */
+	guint index;		  /* of the compare in `compares`, or of the op in its path */
+	int error;		  /* operation: negative errno */
+	char *key;		  /* the key that stood in the way */
+	uint64_t found;		  /* compare: the number found */
+	uint64_t change_revision; /* of the commit that made it so; 0: unknown */
+};
+
+struct program_result {
+	int error;	     /* 0, or why nothing was applied (the first failure's error) */
+	bool succeeded;	     /* all compares held */
+	bool changed;	     /* it made a revision */
+	uint64_t revision;   /* that revision, or the one the program saw */
+	GPtrArray *failures; /* struct failure: compares, or all refused operations */
+	GPtrArray *records;  /* struct record after each operation of the path, or NULL;
+			      * a rename's is that of its target */
+};
+
+/* `result` and what it holds are valid during the call only. Called from any thread, with
+ * no lock held, after the effects are durable and readable. */
+typedef void program_done_fn(const struct program_result *result, void *arg);
+
+/* Runs `program` (taken over) in its turn of the serial order and calls done(result, arg)
+ * once, possibly before this returns. The caller may become the leader of a group and
+ * then runs other callers' programs too; hold no lock.
+ * Errors in the result: -EIO the store failed while writing and the outcome is unknown
+ * until it is opened again; -EROFS it had failed before; -ENOSPC; -EFBIG a value is too
+ * long; and of operations -ENOENT -EEXIST -ENOTDIR -EISDIR -ENOTEMPTY -EINVAL -ELOOP
+ * -EACCES -EPERM -EDQUOT (a rename of too many keys). */
+void store_submit(struct store *store, struct program *program, program_done_fn *done, void *arg);
+
+/* Evaluates the compares of `program` on the newest state without applying anything and
+ * calls done before it returns. */
+void store_evaluate(struct store *store, const struct program *program, program_done_fn *done,
+		    void *arg);
+
+/* ---- Overlays ------------------------------------------------------------------- */
+
+/* Changes that lie over a snapshot and are not in the store: the write set of a
+ * transaction, and what a group of programs is about to write. The same rules of
+ * operations hold for both. Not thread-safe. */
+struct overlay;
+
+struct overlay_entry {
+	char *key;
+	struct record *base; /* what lies below, without its value; NULL: absent */
+	struct record *now;  /* NULL: deleted */
+	bool fresh;	     /* `now` was created here, it does not continue `base` */
+	bool value_written;  /* `now` has a value of its own */
+	unsigned attributes; /* ATTRIBUTE_*: set here by name */
+};
+
+struct overlay_limits {
+	uint64_t max_value_bytes;  /* of one value: -EFBIG */
+	uint64_t max_keys;	   /* entries: -EDQUOT */
+	uint64_t max_values_bytes; /* keys and values of all entries together: -EDQUOT */
+};
+
+/* An empty overlay over `snapshot` (referenced). */
+struct overlay *overlay_new(struct snapshot *snapshot, const struct overlay_limits *limits);
+void overlay_free(struct overlay *overlay); /* accepts NULL */
+DEFINE_AUTOPTR(overlay, overlay_free);
+
+/* As snapshot_get and snapshot_list, with the overlay's changes; entries of a listing come
+ * in byte order of their names. */
+int overlay_get(struct overlay *overlay, const char *key, struct record **ret);
+int overlay_list(struct overlay *overlay, const char *directory, snapshot_visit_fn *visit,
+		 void *arg);
+
+/* The entry of `key`, borrowed until the next change, or NULL when it is not changed. */
+const struct overlay_entry *overlay_find(struct overlay *overlay, const char *key);
+
+/* Calls visit for every entry in byte order of keys; nonzero stops and is returned. */
+typedef int overlay_visit_fn(const struct overlay_entry *entry, void *arg);
+int overlay_foreach(struct overlay *overlay, overlay_visit_fn *visit, void *arg);
+
+/* Keys changed, and bytes of their names and values. */
+uint64_t overlay_keys(const struct overlay *overlay);
+uint64_t overlay_bytes(const struct overlay *overlay);
+
+/* Runs one operation (not OP_PROGRAM) at the time `now_ns` on behalf of `credentials`;
+ * permissions are checked when `checked`. All or nothing. Returns the errors of
+ * store_submit; *ret_key (may be NULL; caller frees) is then the key in the way, *ret (may
+ * be NULL) otherwise the record after it, or NULL. */
+int overlay_apply(struct overlay *overlay, const struct op *op,
+		  const struct credentials *credentials, bool checked, int64_t now_ns,
+		  struct record **ret, char **ret_key);
+
+/* ---- The log, and what commits tell --------------------------------------------- */
+
+enum change_kind {
+	CHANGE_PUT = 1,
+	CHANGE_DELETE,
+	CHANGE_MKDIR,
+	CHANGE_RMDIR,
+	CHANGE_SYMLINK,
+	CHANGE_ATTR,
+	CHANGE_TOUCH, /* a directory whose entries changed; not in the log */
+};
+
+const char *change_kind_name(enum change_kind kind); /* "put", "delete", ... */
+
+struct change {
+	enum change_kind kind;
+	char *key;
+	struct record *before; /* NULL: absent; not in the log. Values may be missing. */
+	struct record *after;  /* NULL: deleted; not in the log */
+};
+
+struct log_entry {
+	uint64_t revision;
+	int64_t time_ns;
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	char *id;	    /* "": no transaction */
+	char *command;	    /* "": not known */
+	char *message;	    /* "": none */
+	GPtrArray *changes; /* struct change without records, in key order */
+	void *origin;	    /* to watchers only: of the program */
+};
+
+void log_entry_free(struct log_entry *entry); /* accepts NULL */
+DEFINE_AUTOPTR(log_entry, log_entry_free);
+
+/* The commit of `revision`. -ENOENT: compacted, or not reached yet. */
+int store_log(struct store *store, uint64_t revision, struct log_entry **ret);
+
+/* `commit` has its changes with records, touched directories included; valid during the
+ * call. */
+typedef void store_watch_fn(const struct log_entry *commit, void *arg);
+
+/* From now on calls watch(commit, arg) for every commit, in the order of revisions, from
+ * the committing thread, when it is durable and readable and before anybody is told. It
+ * must not wait and not submit. One watcher; set before the first submit. */
+void store_watch(struct store *store, store_watch_fn *watch, void *arg);
+
+/* ---- The store ------------------------------------------------------------------ */
+
+enum store_sync { STORE_SYNC_ALWAYS, STORE_SYNC_NONE, STORE_SYNC_INTERVAL };
+
+struct store_options {
+	const char *path; /* of the directory; NULL: in memory */
+	enum store_sync sync;
+	uint64_t sync_interval_ms; /* STORE_SYNC_INTERVAL */
+	uint64_t max_value_bytes;
+	uint64_t max_program_keys; /* keys one program may change: -EDQUOT */
+};
+
+/* Defaults: sync always, 16 MiB values, 1,000,000 keys. */
+void store_options_init(struct store_options *options);
+
+struct store_status {
+	char id[37]; /* of the store, a UUID */
+	uint64_t revision;
+	uint64_t oldest_revision;
+	uint64_t keys; /* an estimate, directories included */
+	uint64_t disk_bytes;
+	uint64_t commits; /* since it was opened */
+	uint64_t groups;  /* batches they were written in */
+	bool read_only;	  /* it failed */
+};
+
+/* Makes an empty store, root directory 0755 of the caller, in a directory that is missing
+ * or empty. -EEXIST: it is a store already; -ENOTEMPTY; others of mkdir(2), open(2). A
+ * message for people, made whole, in *ret_message (caller frees) on an error. */
+int store_create(const char *path, char **ret_message);
+
+/* Opens a store; in memory, creates it. *ret_message as above. -ENOENT no such directory;
+ * -EINVAL not a store; -EPROTO a newer format; -EBUSY another process has it open;
+ * -EUCLEAN damaged, nothing was changed; -EACCES, -EROFS and others of open(2). */
+int store_open(const struct store_options *options, struct store **ret, char **ret_message);
+
+/* No call may be under way and no snapshot open. Accepts NULL. */
+void store_close(struct store *store);
+
+uint64_t store_revision(struct store *store);
+void store_get_status(struct store *store, struct store_status *ret);
+
+/* A new inode number, never given before and never again in this store. */
+uint64_t store_new_ino(struct store *store);
+
+/* 0 when `bytes` more can be written as far as can be known now; -ENOSPC; -EROFS. */
+int store_check_space(struct store *store, uint64_t bytes);
+
+/* Size of the disk and what is free on it; both 0 when not known. */
+void store_get_space(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes);
+
+/* ---- Wrappers for tests --------------------------------------------------------- */
+
+/* `line` describes one call and its outcome; valid during the call. */
+typedef void store_trace_fn(const char *line, void *arg);
+
+/* A store that hands every call to `inner` (taken over, closed with it) and tells of it. */
+struct store *store_trace_new(struct store *inner, store_trace_fn *trace, void *arg);
+
+/* A store whose `nth` failing-capable call from now (1: the next; get, list, snapshot,
+ * submit and log count) fails with `error`, a negative errno, without reaching `inner`
+ * (taken over). 0: none fails. */
+struct store *store_fault_new(struct store *inner, guint nth, int error);
+void store_fault_set(struct store *fault, guint nth, int error);

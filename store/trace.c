@@ -1,0 +1,144 @@
+/* The tracing engine: hands every call to another store and tells of it in one line. */
+#include "store/engine.h"
+#include "store/wrapper.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+struct trace {
+	struct wrapper wrapper; /* first */
+	store_trace_fn *trace;
+	void *arg;
+};
+
+static struct trace *trace_of(struct store *store)
+{
+	return (struct trace *)store;
+}
+
+G_GNUC_PRINTF(2, 3) static void tell(struct store *store, const char *format, ...)
+{
+	struct trace *trace = trace_of(store);
+	g_autofree char *line = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	line = g_strdup_vprintf(format, arguments);
+	va_end(arguments);
+	trace->trace(line, trace->arg);
+}
+
+static const char *outcome(int r)
+{
+	return r < 0 ? g_strerror(-r) : "ok";
+}
+
+static int take_snapshot(struct store *store, uint64_t revision, struct snapshot **ret)
+{
+	int r = wrapper_take_snapshot(store, revision, ret);
+
+	tell(store, "snapshot %" G_GUINT64_FORMAT ": %s", revision, outcome(r));
+	return r;
+}
+
+static int get(struct snapshot *snapshot, const char *key, struct record **ret)
+{
+	int r = wrapper_get(snapshot, key, ret);
+
+	tell(snapshot->store, "get '%s' at %" G_GUINT64_FORMAT ": %s", key, snapshot->revision,
+	     outcome(r));
+	return r;
+}
+
+static int list(struct snapshot *snapshot, const char *directory, const char *after,
+		snapshot_visit_fn *visit, void *arg)
+{
+	int r = wrapper_list(snapshot, directory, after, visit, arg);
+
+	tell(snapshot->store, "list '%s' at %" G_GUINT64_FORMAT ": %s", directory,
+	     snapshot->revision, outcome(r));
+	return r;
+}
+
+/* A submitted program on its way: told of when it is done. */
+struct traced {
+	struct store *store;
+	program_done_fn *done;
+	void *arg;
+	guint compares;
+	guint ops;
+};
+
+static void submitted(const struct program_result *result, void *arg)
+{
+	struct traced *traced = arg;
+
+	tell(traced->store,
+	     "submit %u compares, %u operations: %s, %s, revision %" G_GUINT64_FORMAT,
+	     traced->compares, traced->ops, outcome(result->error),
+	     result->succeeded ? "succeeded" : "failed", result->revision);
+	traced->done(result, traced->arg);
+	g_free(traced);
+}
+
+static void submit(struct store *store, struct program *program, program_done_fn *done, void *arg)
+{
+	struct traced *traced = g_new0(struct traced, 1);
+
+	traced->store = store;
+	traced->done = done;
+	traced->arg = arg;
+	traced->compares = program->compares->len;
+	traced->ops = program->then_ops->len;
+	wrapper_submit(store, program, submitted, traced);
+}
+
+static void evaluate(struct store *store, const struct program *program, program_done_fn *done,
+		     void *arg)
+{
+	tell(store, "evaluate %u compares", program->compares->len);
+	wrapper_evaluate(store, program, done, arg);
+}
+
+static int read_log(struct store *store, uint64_t revision, struct log_entry **ret)
+{
+	int r = wrapper_read_log(store, revision, ret);
+
+	tell(store, "log %" G_GUINT64_FORMAT ": %s", revision, outcome(r));
+	return r;
+}
+
+static void close_store(struct store *store)
+{
+	tell(store, "close");
+	wrapper_close(store);
+}
+
+static const struct store_engine trace_engine = {
+	.name = "trace",
+	.take_snapshot = take_snapshot,
+	.get_head = wrapper_get_head,
+	.free_snapshot = wrapper_free_snapshot,
+	.get = get,
+	.list = list,
+	.submit = submit,
+	.evaluate = evaluate,
+	.read_log = read_log,
+	.watch = wrapper_watch,
+	.get_revision = wrapper_get_revision,
+	.get_status = wrapper_get_status,
+	.new_ino = wrapper_new_ino,
+	.check_space = wrapper_check_space,
+	.get_space = wrapper_get_space,
+	.close = close_store,
+};
+
+struct store *store_trace_new(struct store *inner, store_trace_fn *trace, void *arg)
+{
+	struct trace *store = g_new0(struct trace, 1);
+
+	wrapper_init(&store->wrapper, &trace_engine, inner);
+	store->trace = trace;
+	store->arg = arg;
+	return &store->wrapper.base;
+}

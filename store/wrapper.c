@@ -1,0 +1,113 @@
+/* Handing calls on: see wrapper.h. */
+#include "store/wrapper.h"
+
+static struct store *inner_of(struct store *store)
+{
+	return ((struct wrapper *)store)->inner;
+}
+
+static struct snapshot *inner_snapshot(struct snapshot *snapshot)
+{
+	return ((struct wrapped_snapshot *)snapshot)->inner;
+}
+
+void wrapper_init(struct wrapper *wrapper, const struct store_engine *engine, struct store *inner)
+{
+	wrapper->base.engine = engine;
+	wrapper->inner = inner;
+	wrapper->head.base.refs = 1;
+	wrapper->head.base.store = &wrapper->base;
+	wrapper->head.inner = store_head(inner);
+}
+
+int wrapper_take_snapshot(struct store *store, uint64_t revision, struct snapshot **ret)
+{
+	struct wrapped_snapshot *snapshot;
+	struct snapshot *inner;
+	int r;
+
+	r = store_snapshot(inner_of(store), revision, &inner);
+	if (r < 0)
+		return r;
+	snapshot = g_new0(struct wrapped_snapshot, 1);
+	snapshot->base.refs = 1;
+	snapshot->base.store = store;
+	snapshot->base.revision = inner->revision;
+	snapshot->inner = inner;
+	*ret = &snapshot->base;
+	return 0;
+}
+
+struct snapshot *wrapper_get_head(struct store *store)
+{
+	return &((struct wrapper *)store)->head.base;
+}
+
+void wrapper_free_snapshot(struct snapshot *snapshot)
+{
+	snapshot_unref(inner_snapshot(snapshot));
+	g_free(snapshot);
+}
+
+int wrapper_get(struct snapshot *snapshot, const char *key, struct record **ret)
+{
+	return snapshot_get(inner_snapshot(snapshot), key, ret);
+}
+
+int wrapper_list(struct snapshot *snapshot, const char *directory, const char *after,
+		 snapshot_visit_fn *visit, void *arg)
+{
+	return snapshot_list(inner_snapshot(snapshot), directory, after, visit, arg);
+}
+
+void wrapper_submit(struct store *store, struct program *program, program_done_fn *done, void *arg)
+{
+	store_submit(inner_of(store), program, done, arg);
+}
+
+void wrapper_evaluate(struct store *store, const struct program *program, program_done_fn *done,
+		      void *arg)
+{
+	store_evaluate(inner_of(store), program, done, arg);
+}
+
+int wrapper_read_log(struct store *store, uint64_t revision, struct log_entry **ret)
+{
+	return store_log(inner_of(store), revision, ret);
+}
+
+void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg)
+{
+	store_watch(inner_of(store), watch, arg);
+}
+
+uint64_t wrapper_get_revision(struct store *store)
+{
+	return store_revision(inner_of(store));
+}
+
+void wrapper_get_status(struct store *store, struct store_status *ret)
+{
+	store_get_status(inner_of(store), ret);
+}
+
+uint64_t wrapper_new_ino(struct store *store)
+{
+	return store_new_ino(inner_of(store));
+}
+
+int wrapper_check_space(struct store *store, uint64_t bytes)
+{
+	return store_check_space(inner_of(store), bytes);
+}
+
+void wrapper_get_space(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes)
+{
+	store_get_space(inner_of(store), ret_total_bytes, ret_free_bytes);
+}
+
+void wrapper_close(struct store *store)
+{
+	store_close(inner_of(store));
+	g_free(store);
+}

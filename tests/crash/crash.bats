@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# kill -9 of the daemon at random moments: a commit is there or not at all, and what was
+# acknowledged is there. COMMITFS_FULL=1: 100 rounds instead of 10. SEED repeats a run.
+
+load ../mount/helpers
+
+CRASH_HELPERS=${CRASH_HELPERS:-$(cd "$BATS_TEST_DIRNAME/../.." && pwd)/build/tests/crash}
+
+setup_file() {
+	mount_own_store
+	echo "$DAEMON" >"$BASE/daemon"
+}
+
+# Every test mounts and kills anew, so the last daemon is in a file.
+teardown_file() {
+	DAEMON=$(cat "$BASE/daemon")
+	unmount_own_store
+}
+
+setup() {
+	D=unused
+	ROUNDS=${COMMITFS_FULL:+100}
+	ROUNDS=${ROUNDS:-10}
+	DAEMON=$(cat "$BASE/daemon")
+	RANDOM=${SEED:=$(date +%s)}
+	echo "SEED=$SEED"
+}
+
+teardown() { end_processes; }
+
+# A sleep of so many milliseconds at most, at random.
+random_sleep() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
+
+kill_daemon() {
+	kill -9 "$DAEMON"
+	eventually 10 stopped "$DAEMON"
+}
+
+mount_again() {
+	mount_store
+	echo "$DAEMON" >"$BASE/daemon"
+}
+
+@test "a transaction over 10,000 keys is there whole or not at all, when acknowledged whole" {
+	local round found last=none out=$BASE/out
+	for ((round = 1; round <= ROUNDS; round++)); do
+		: >"$out"
+		"$CRASH_HELPERS/crash_writer" transaction "$MNT" $round >"$out" 3>&- &
+		PROCESS_PID[writer]=$!
+		if ((round % 5 == 0)); then
+			random_sleep 900
+		else
+			# Around the commit: it takes some tens of milliseconds.
+			eventually 60 grep -q . "$out"
+			is "$(head -n1 "$out")" prepared
+			random_sleep $((20 + RANDOM % 300))
+		fi
+		kill_daemon
+		wait "${PROCESS_PID[writer]}" || true
+		mount_again
+		found=$("$CRASH_HELPERS/crash_writer" check-transaction "$MNT") || fail "round $round: $found"
+		if grep -q acknowledged "$out"; then
+			is "$found" "$round" "round $round was acknowledged"
+		else
+			[ "$found" = "$round" ] || [ "$found" = "$last" ] ||
+				fail "round $round: expected $round or $last, got $found"
+		fi
+		echo "round $round: $(tail -n1 "$out"), found $found"
+		is "$(ls "$MNT/txn" | grep -c round || true)" 0
+		last=$found
+	done
+}
+
+@test "single writes that were acknowledged are there after kill -9" {
+	local round journal=$BASE/journal
+	for ((round = 1; round <= ROUNDS; round++)); do
+		"$CRASH_HELPERS/crash_writer" single "$MNT" "$journal" 3>&- &
+		PROCESS_PID[writer]=$!
+		sleep 0.05
+		random_sleep 400
+		kill_daemon
+		wait "${PROCESS_PID[writer]}" || true
+		mount_again
+		"$CRASH_HELPERS/crash_writer" check-single "$MNT" "$journal"
+	done
+	[ "$(grep -c ^a "$journal")" -ge $((ROUNDS * 20)) ]
+}
+
+@test "single writes of several processes that were acknowledged are there after kill -9" {
+	local round i
+	for ((round = 1; round <= (ROUNDS + 1) / 2; round++)); do
+		for i in 1 2 3 4; do
+			[ -d "$MNT/keys/p$i" ] || mkdir "$MNT/keys/p$i"
+			bash -c 'for ((n = $3; ; n++)); do echo $n 2>/dev/null >"$1/$n" || exit 0; [ -e "$1/$n" ] || exit 0
+				echo $n; done' - "$MNT/keys/p$i" - $((round * 100000)) >>"$BASE/said$i" 2>/dev/null 3>&- &
+			PROCESS_PID[$i]=$!
+		done
+		random_sleep 900
+		kill_daemon
+		for i in 1 2 3 4; do wait "${PROCESS_PID[$i]}" || true; done
+		mount_again
+		for i in 1 2 3 4; do
+			is "$(cd "$MNT/keys/p$i" && sort "$BASE/said$i" | comm -23 - <(ls | sort))" ''
+			# A value is whole: it is its own name.
+			is "$(cd "$MNT/keys/p$i" && grep -Lx '[0-9]*' ./* 2>/dev/null)" ''
+		done
+	done
+}

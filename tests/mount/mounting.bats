@@ -1,0 +1,580 @@
+#!/usr/bin/env bats
+# init, mount, umount, status: what they do and how they fail. Every test has a store of its own.
+
+load helpers
+
+setup() {
+	base_directory
+	DAEMON=
+}
+
+teardown() {
+	end_processes
+	while mounted "$MNT"; do
+		fusermount3 -uz "$MNT" 2>/dev/null || umount -l "$MNT" || break
+	done
+	local pid
+	for pid in $DAEMON $(daemons); do
+		eventually 10 stopped "$pid" || kill -9 "$pid" 2>/dev/null || true
+	done
+	if mounted "$BASE/disk"; then umount -l "$BASE/disk"; fi
+	check_log
+	rm -rf --one-file-system "$BASE"
+}
+
+# The daemons of this test: what has its directory on the command line.
+daemons() {
+	local dir
+	for dir in /proc/[0-9]*; do
+		[ "$(readlink "$dir/exe" 2>/dev/null)" = "$(readlink -f "$COMMITFS")" ] || continue
+		if tr '\0' '\n' <"$dir/cmdline" 2>/dev/null | grep -qF "$BASE"; then echo "${dir#/proc/}"; fi
+	done
+}
+
+own_store() {
+	"$COMMITFS" init "$STORE"
+	mount_store "$@"
+}
+
+# says REGEX...: all of it on stderr, one error to a line
+says() {
+	local wanted
+	for wanted in "$@"; do like "$output" "$wanted"; done
+}
+
+# What the daemon may take to be done after an unmount
+gone_daemon() { eventually 10 stopped "$DAEMON"; }
+
+@test "init makes a store, mount daemonizes when the mount answers, umount ends it" {
+	"$COMMITFS" init "$STORE"
+	run -0 timeout 20 "$COMMITFS" mount "$STORE" "$MNT" 3>&-
+	# It says who may enter.
+	[ -n "$output" ]
+	mounted "$MNT"
+	is "$(cat "$MNT/revision")" 0
+	echo v >"$MNT/keys/a"
+	run -0 "$COMMITFS" status "$MNT"
+	local pids
+	pids=$(daemons)
+	is "$(wc -w <<<"$pids")" 1
+	run -0 "$COMMITFS" umount "$MNT"
+	unmounted "$MNT"
+	eventually 5 stopped "$pids"
+	run -0 timeout 20 "$COMMITFS" mount "$STORE" "$MNT" 3>&-
+	is "$(cat "$MNT/keys/a")" v
+	"$COMMITFS" umount "$MNT"
+}
+
+@test "a new store has revision 0 and no keys" {
+	own_store
+	is "$(revision)" 0
+	is "$(ls -A "$MNT/keys")" ""
+	like "$(field health "$MNT/status")" .
+	unmount_store
+}
+
+@test "everything is there after a remount: values, links, attributes, inode numbers, revision" {
+	own_store
+	mkdir "$MNT/keys/d"
+	echo v >"$MNT/keys/d/a"
+	ln -s a "$MNT/keys/d/l"
+	chmod 640 "$MNT/keys/d/a"
+	chown "$USER_A" "$MNT/keys/d/a"
+	touch -d '2001-02-03 04:05:06.123456789 UTC' "$MNT/keys/d/a"
+	mkdir "$MNT/keys/empty"
+	local before after
+	before=$(revision; cd "$MNT/keys" && find . -printf '%P %i %y %m %U %s %T@ %l\n' | sort)
+	unmount_store
+	mount_store
+	after=$(revision; cd "$MNT/keys" && find . -printf '%P %i %y %m %U %s %T@ %l\n' | sort)
+	is "$after" "$before"
+	is "$(cat "$MNT/keys/d/l")" v
+	echo new >"$MNT/keys/new"
+	is "$(find "$MNT/keys" -mindepth 1 -printf '%i\n' | sort -u | wc -l)" 5
+	unmount_store
+}
+
+@test "open transactions do not outlive the mount" {
+	own_store
+	mkdir "$MNT/txn/t"
+	echo v >"$MNT/txn/t/keys/a"
+	unmount_store
+	mount_store
+	gone "$MNT/txn/t"
+	gone "$MNT/keys/a"
+	unmount_store
+}
+
+@test "init refuses a store that is there, and what is not empty" {
+	"$COMMITFS" init "$STORE"
+	run "$COMMITFS" init "$STORE"
+	[ "$status" -ne 0 ]
+	says "$STORE"
+	mkdir "$BASE/full"
+	echo mine >"$BASE/full/mine"
+	run "$COMMITFS" init "$BASE/full"
+	[ "$status" -ne 0 ]
+	says "$BASE/full"
+	is "$(ls "$BASE/full")" mine
+	run "$COMMITFS" init "$BASE/no/such/parent"
+	[ "$status" -ne 0 ]
+	says "$BASE/no/such/parent" 'No such file'
+	: >"$BASE/file"
+	run "$COMMITFS" init "$BASE/file"
+	[ "$status" -ne 0 ]
+}
+
+@test "init accepts an empty directory" {
+	mkdir "$STORE"
+	"$COMMITFS" init "$STORE"
+	mount_store
+	unmount_store
+}
+
+@test "a missing store is an error that names init" {
+	run -74 "$COMMITFS" mount "$BASE/none" "$MNT"
+	says "$BASE/none" init
+	unmounted "$MNT"
+	[ ! -e "$BASE/none" ]
+}
+
+@test "a foreign directory is not mounted and not touched" {
+	mkdir "$BASE/foreign"
+	echo mine >"$BASE/foreign/file"
+	run -74 "$COMMITFS" mount "$BASE/foreign" "$MNT"
+	says "$BASE/foreign"
+	is "$(ls -A "$BASE/foreign")" file
+	mkdir "$BASE/empty"
+	run -74 "$COMMITFS" mount "$BASE/empty" "$MNT"
+	says "$BASE/empty" init
+	is "$(ls -A "$BASE/empty")" ""
+	run -74 "$COMMITFS" mount "$BASE/foreign/file" "$MNT"
+	says "$BASE/foreign/file"
+	unmounted "$MNT"
+}
+
+@test "a store that the user may not write is an error, as an ordinary user" {
+	"$COMMITFS" init "$STORE"
+	chown "$USER_A" "$MNT"
+	run as_user "$USER_A" "$COMMITFS" mount "$STORE" "$MNT"
+	is "$status" 74
+	says "$STORE" '[Pp]ermission denied'
+	unmounted "$MNT"
+	run as_user "$USER_A" "$COMMITFS" init "$BASE/other"
+	[ "$status" -ne 0 ]
+	says "$BASE/other" '[Pp]ermission denied'
+	# Nothing in the store has changed hands.
+	is "$(find "$STORE" -user "$USER_A")" ""
+	mount_store
+	unmount_store
+}
+
+@test "a damaged store is refused with a message, or whole; never half" {
+	own_store
+	local i
+	for i in $(seq 50); do echo "value $i" >"$MNT/keys/k$i"; done
+	unmount_store
+	local file
+	for file in $(find "$STORE" -type f -size +0 -name '*CURRENT*'; find "$STORE" -type f -name 'MANIFEST-*'); do
+		cp -a "$STORE" "$BASE/copy"
+		printf 'garbage that is no database' | dd of="$file" conv=notrunc bs=1 status=none
+		run timeout 20 "$COMMITFS" mount "$STORE" "$MNT" 3>&-
+		is "$status" 74 "$file"
+		says "$STORE"
+		unmounted "$MNT" || fail "mounted with a damaged $file"
+		rm -rf "$STORE"
+		mv "$BASE/copy" "$STORE"
+	done
+	mount_store
+	is "$(ls "$MNT/keys" | wc -l)" 50
+	unmount_store
+}
+
+@test "a flipped byte in the write-ahead log does not silently drop acknowledged commits" {
+	own_store
+	local i log size
+	for i in $(seq 100); do echo "value $i" >"$MNT/keys/k$i"; done
+	kill -9 "$DAEMON"
+	gone_daemon
+	umount -l "$MNT"
+	log=$(find "$STORE" -name '*.log' -size +0 | sort | tail -n1)
+	[ -n "$log" ]
+	size=$(stat -c %s "$log")
+	printf '\377\377\377\377' | dd of="$log" bs=1 seek=$((size / 3)) conv=notrunc status=none
+	run timeout 20 "$COMMITFS" mount "$STORE" "$MNT" 3>&-
+	if [ "$status" = 0 ]; then
+		is "$(ls "$MNT/keys" | wc -l)" 100
+		for i in $(seq 100); do is "$(cat "$MNT/keys/k$i")" "value $i"; done
+	else
+		is "$status" 74
+		says "$STORE" 'revision'
+	fi
+}
+
+@test "a torn end of the write-ahead log loses nothing but what was not acknowledged" {
+	own_store
+	local i log
+	for i in $(seq 20); do echo "value $i" >"$MNT/keys/k$i"; done
+	kill -9 "$DAEMON"
+	gone_daemon
+	umount -l "$MNT"
+	log=$(find "$STORE" -name '*.log' -size +0 | sort | tail -n1)
+	printf 'half a record' >>"$log"
+	mount_store
+	is "$(ls "$MNT/keys" | wc -l)" 20
+	unmount_store
+}
+
+@test "a missing mount point is an error" {
+	"$COMMITFS" init "$STORE"
+	run "$COMMITFS" mount "$STORE" "$BASE/nowhere"
+	[ "$status" -ne 0 ]
+	says "$BASE/nowhere" 'No such file'
+	[ ! -e "$BASE/nowhere" ]
+	: >"$BASE/file"
+	run "$COMMITFS" mount "$STORE" "$BASE/file"
+	[ "$status" -ne 0 ]
+	says "$BASE/file" '[Nn]ot a directory'
+}
+
+@test "a mount point in use is an error and stays what it is" {
+	own_store
+	"$COMMITFS" init "$BASE/second"
+	run "$COMMITFS" mount "$BASE/second" "$MNT"
+	[ "$status" -ne 0 ]
+	says "$MNT"
+	is "$(grep -cF " $MNT " /proc/self/mountinfo)" 1
+	echo v >"$MNT/keys/a"
+	is "$(cat "$MNT/keys/a")" v
+	unmount_store
+}
+
+@test "a second mount of the same store is refused with a clear message" {
+	own_store
+	mkdir "$BASE/other"
+	run timeout 20 "$COMMITFS" mount "$STORE" "$BASE/other"
+	[ "$status" -ne 0 ]
+	says "$STORE" 'mounted|in use|another'
+	unmounted "$BASE/other"
+	echo v >"$MNT/keys/a"
+	unmount_store
+	# Afterwards it can be mounted elsewhere.
+	MNT=$BASE/other
+	mount_store
+	is "$(cat "$MNT/keys/a")" v
+	unmount_store
+}
+
+@test "a dead mount is cleaned up by the next mount" {
+	own_store
+	echo v >"$MNT/keys/a"
+	kill -9 "$DAEMON"
+	gone_daemon
+	expect ENOTCONN stat "$MNT/keys"
+	mount_store
+	is "$(cat "$MNT/keys/a")" v
+	is "$(grep -cF " $MNT " /proc/self/mountinfo)" 1
+	unmount_store
+}
+
+@test "a dead mount in which somebody has his working directory is cleaned up too" {
+	own_store
+	process w
+	asked ok w chdir "$MNT/keys"
+	kill -9 "$DAEMON"
+	gone_daemon
+	mount_store
+	echo v >"$MNT/keys/a"
+	is "$(cat "$MNT/keys/a")" v
+	kill_process w
+	unmount_store
+}
+
+@test "umount of a dead mount works" {
+	own_store
+	kill -9 "$DAEMON"
+	gone_daemon
+	run -0 "$COMMITFS" umount "$MNT"
+	unmounted "$MNT"
+}
+
+@test "umount and status of what is no mount are 69" {
+	run -69 "$COMMITFS" umount "$MNT"
+	says "$MNT"
+	run -69 "$COMMITFS" status "$MNT"
+	says "$MNT"
+	run -69 "$COMMITFS" umount "$BASE/nowhere"
+	run -69 "$COMMITFS" status "$BASE/nowhere"
+	run -69 "$COMMITFS" status /proc
+	run -69 "$COMMITFS" umount /proc
+	mounted /proc
+}
+
+@test "umount of a busy mount says so, and works when it is free" {
+	own_store
+	process w
+	asked ok w chdir "$MNT/keys"
+	run timeout 10 "$COMMITFS" umount "$MNT"
+	[ "$status" -ne 0 ]
+	says "$MNT" 'busy'
+	is "$(cat "$MNT/revision")" 0
+	asked ok w chdir /
+	unmount_store
+}
+
+@test "status of a dead mount is 69" {
+	own_store
+	kill -9 "$DAEMON"
+	gone_daemon
+	run -69 "$COMMITFS" status "$MNT"
+	says "$MNT"
+}
+
+@test "bad usage is 64 and says what is wrong" {
+	run -64 "$COMMITFS"
+	run -64 "$COMMITFS" nonsense
+	says nonsense
+	run -64 "$COMMITFS" mount
+	run -64 "$COMMITFS" mount "$STORE"
+	run -64 "$COMMITFS" mount "$STORE" "$MNT" extra
+	run -64 "$COMMITFS" mount --nonsense "$STORE" "$MNT"
+	says nonsense
+	run -64 "$COMMITFS" mount --max-value=lots "$STORE" "$MNT"
+	says lots
+	run -64 "$COMMITFS" mount --max-value=-1 "$STORE" "$MNT"
+	run -64 "$COMMITFS" mount --sync=sometimes "$STORE" "$MNT"
+	says sometimes
+	run -64 "$COMMITFS" init
+	run -64 "$COMMITFS" umount
+	run -64 "$COMMITFS" status
+	unmounted "$MNT"
+}
+
+@test "errors go to stderr, help and version to stdout" {
+	run --separate-stderr -64 "$COMMITFS" nonsense
+	is "$output" ""
+	[ -n "$stderr" ]
+	run --separate-stderr -0 "$COMMITFS" help
+	says init mount umount status
+	is "$stderr" ""
+	run --separate-stderr -0 "$COMMITFS" --help
+	run --separate-stderr -0 "$COMMITFS" --version
+	says '[0-9]+\.[0-9]+'
+}
+
+@test "memory: is a store that forgets" {
+	STORE=memory:
+	mount_store
+	is "$(revision)" 0
+	echo v >"$MNT/keys/a"
+	mkdir "$MNT/txn/t"
+	echo w >"$MNT/txn/t/keys/b"
+	echo >"$MNT/txn/t/commit"
+	is "$(cat "$MNT/keys/a" "$MNT/keys/b")" $'v\nw'
+	unmount_store
+	mount_store
+	is "$(ls "$MNT/keys")" ""
+	unmount_store
+}
+
+@test "several stores are mounted at once" {
+	own_store
+	local first=$DAEMON
+	mkdir "$BASE/mnt2"
+	MNT=$BASE/mnt2 STORE=memory: mount_store
+	echo one >"$MNT/keys/a"
+	echo two >"$BASE/mnt2/keys/a"
+	is "$(cat "$MNT/keys/a")" one
+	expect EXDEV rename "$MNT/keys/a" "$BASE/mnt2/keys/b"
+	"$COMMITFS" umount "$BASE/mnt2"
+	eventually 10 stopped "$DAEMON"
+	DAEMON=$first
+	unmount_store
+}
+
+@test "names with blanks as store and mount point work" {
+	mkdir "$BASE/a mount"
+	"$COMMITFS" init "$BASE/a store"
+	run -0 "$COMMITFS" mount "$BASE/a store" "$BASE/a mount" 3>&-
+	echo v >"$BASE/a mount/keys/a"
+	run -0 "$COMMITFS" status "$BASE/a mount"
+	run -0 "$COMMITFS" umount "$BASE/a mount"
+}
+
+@test "relative paths as store and mount point work" {
+	cd "$BASE"
+	"$COMMITFS" init store
+	run -0 "$COMMITFS" mount store mnt 3>&-
+	echo v >mnt/keys/a
+	run -0 "$COMMITFS" umount mnt
+	cd /
+}
+
+@test "SIGTERM unmounts and keeps everything acknowledged" {
+	own_store
+	local i
+	for i in $(seq 20); do echo "$i" >"$MNT/keys/k$i"; done
+	process w
+	asked ok w open 0 "$MNT/keys/half" O_WRONLY,O_CREAT
+	asked ok w write 0 half
+	mkdir "$MNT/txn/t"
+	echo v >"$MNT/txn/t/keys/uncommitted"
+	kill -TERM "$DAEMON"
+	eventually 10 stopped "$DAEMON"
+	unmounted "$MNT"
+	kill_process w
+	mount_store
+	is "$(ls "$MNT/keys" | wc -l)" 20
+	gone "$MNT/keys/half"
+	unmount_store
+}
+
+@test "SIGTERM while clients work ends within seconds" {
+	own_store
+	mkdir "$MNT/keys/load"
+	"$HELPERS/load" write 8 30 "$MNT" load >/dev/null 2>&1 3>&- &
+	local load=$!
+	sleep 1
+	kill -TERM "$DAEMON"
+	eventually 10 stopped "$DAEMON"
+	pkill -9 -P "$load" || true
+	kill -9 "$load" 2>/dev/null || true
+	wait "$load" || true
+	mount_store
+	[ "$(ls "$MNT/keys/load" | wc -l)" -gt 0 ]
+	unmount_store
+}
+
+@test "SIGKILL loses nothing that was acknowledged" {
+	own_store
+	local i
+	for i in $(seq 30); do echo "$i" >"$MNT/keys/k$i"; done
+	mkdir "$MNT/txn/t"
+	for i in $(seq 30); do echo t >"$MNT/txn/t/keys/t$i"; done
+	echo why >"$MNT/txn/t/commit"
+	local last
+	last=$(revision)
+	kill -9 "$DAEMON"
+	gone_daemon
+	mount_store
+	is "$(revision)" "$last"
+	is "$(ls "$MNT/keys" | wc -l)" 60
+	for i in $(seq 30); do is "$(cat "$MNT/keys/k$i")" "$i"; done
+	unmount_store
+}
+
+@test "mounted by root every user may enter, with --private only root" {
+	own_store
+	echo v >"$MNT/keys/a"
+	is "$(as_user "$USER_A" cat "$MNT/keys/a")" v
+	unmount_store
+	mount_store --private
+	is "$(cat "$MNT/keys/a")" v
+	run -1 as_user "$USER_A" "$FSOP" stat "$MNT/keys/a"
+	like "$output" EACCES
+	unmount_store
+}
+
+@test "the mount has nosuid and nodev" {
+	own_store
+	like "$(grep -F " $MNT " /proc/self/mountinfo)" nosuid
+	like "$(grep -F " $MNT " /proc/self/mountinfo)" nodev
+	unmount_store
+}
+
+@test "mounted by an ordinary user only that user may enter" {
+	# In a mount namespace of its own, with a /dev/fuse that every user may open.
+	[ -u "$(command -v fusermount3)" ] || skip "fusermount3 is not setuid"
+	mknod -m 666 "$BASE/fuse" c 10 229
+	mkdir "$BASE/home" "$BASE/home/mnt"
+	chown -R nobody "$BASE/home"
+	run -0 unshare -m bash -c '
+		mount --bind "$1/fuse" /dev/fuse || exit 10
+		user() { setpriv --reuid=nobody --regid=nogroup --clear-groups -- "$@"; }
+		user "$2" init "$1/home/store" || exit 11
+		user "$2" mount "$1/home/store" "$1/home/mnt" || exit 12
+		user sh -c "echo mine >$1/home/mnt/keys/a" || exit 13
+		[ "$(user cat "$1/home/mnt/keys/a")" = mine ] || exit 14
+		setpriv --reuid=54321 --regid=54321 --clear-groups -- cat "$1/home/mnt/keys/a" && exit 15
+		cat "$1/home/mnt/keys/a" && exit 16
+		user "$2" umount "$1/home/mnt" || exit 17
+		! grep -qF "$1/home/mnt" /proc/self/mountinfo' - "$BASE" "$COMMITFS" 3>&-
+}
+
+@test "an idle transaction is over after its time-out and cannot be revived" {
+	own_store --txn-timeout=1
+	mkdir "$MNT/txn/t"
+	echo v >"$MNT/txn/t/keys/a"
+	process w
+	asked ok w open 0 "$MNT/txn/t/commit" O_WRONLY
+	mkdir "$MNT/txn/u"
+	echo v >"$MNT/txn/u/keys/a"
+	sleep 3
+	like "$(cat "$MNT/txn/u/commit")" ^over
+	expect ESTALE open 0 "$MNT/txn/u/commit" O_WRONLY : line 0 late
+	expect ESTALE open 0 "$MNT/txn/u/keys/b" O_WRONLY,O_CREAT
+	expect EEXIST mkdir "$MNT/txn/u"
+	expect ok rmdir "$MNT/txn/u"
+	gone "$MNT/txn/u"
+	# Never while a file is open in it.
+	asked ok w line 0 late
+	is "$(cat "$MNT/keys/a")" v
+	unmount_store
+}
+
+@test "a full disk is ENOSPC, reads go on, and it works again when there is space" {
+	mkdir "$BASE/disk"
+	mount -t tmpfs -o size=64m none "$BASE/disk"
+	STORE=$BASE/disk/store
+	own_store
+	echo small >"$MNT/keys/small"
+	head -c 1000000 /dev/urandom >"$BASE/big"
+	# Ballast first, so that little is left to fill and much to give back.
+	head -c 30000000 /dev/zero >"$BASE/disk/ballast"
+	local i code=
+	for ((i = 0; i < 80; i++)); do
+		code=$("$FSOP" open 0 "$MNT/keys/big$i" O_WRONLY,O_CREAT : fill 0 1000000 : fsync 0 : close 0 2>/dev/null) ||
+			break
+	done
+	is "$code" ENOSPC
+	# Nothing acknowledged is lost, reading goes on, the mount lives.
+	is "$(cat "$MNT/keys/small")" small
+	is "$(find "$MNT/keys" -name 'big*' -size 1000000c | wc -l)" "$i"
+	running "$DAEMON"
+	mkdir "$MNT/txn/t"
+	"$FSOP" open 0 "$MNT/txn/t/keys/more" O_WRONLY,O_CREAT : fill 0 5000000 : close 0
+	expect ENOSPC open 0 "$MNT/txn/t/commit" O_WRONLY : line 0 why
+	gone "$MNT/keys/more"
+	rm "$BASE/disk/ballast"
+	retry() {
+		expect ok open 0 "$MNT/txn/t/commit" O_WRONLY : line 0 why || {
+			echo >"$MNT/txn/t/restart"
+			"$FSOP" open 0 "$MNT/txn/t/keys/more" O_WRONLY,O_CREAT : fill 0 5000000 : close 0
+			return 1
+		}
+	}
+	eventually 20 retry 2>/dev/null
+	expect 5000000 stat "$MNT/keys/more" size
+	eventually 20 sh -c "echo again >'$MNT/keys/again'"
+	is "$(cat "$MNT/keys/again")" again
+	unmount_store
+	mount_store
+	is "$(cat "$MNT/keys/small" "$MNT/keys/again")" $'small\nagain'
+	is "$(find "$MNT/keys" -name 'big*' -size 1000000c | wc -l)" "$i"
+	unmount_store
+}
+
+@test "deleting works on a full disk" {
+	mkdir "$BASE/disk"
+	mount -t tmpfs -o size=48m none "$BASE/disk"
+	STORE=$BASE/disk/store
+	own_store
+	local i
+	for ((i = 0; i < 60; i++)); do
+		"$FSOP" open 0 "$MNT/keys/big$i" O_WRONLY,O_CREAT : fill 0 1000000 : close 0 >/dev/null 2>&1 || break
+	done
+	[ "$i" -lt 60 ]
+	expect ok unlink "$MNT/keys/big0"
+	gone "$MNT/keys/big0"
+	unmount_store
+}

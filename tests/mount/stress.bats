@@ -1,0 +1,49 @@
+#!/usr/bin/env bats
+# Readers never see an empty or torn value. COMMITFS_FULL=1: a million reads in all.
+
+load helpers
+
+setup_file() { mount_own_store; }
+teardown_file() { unmount_own_store; }
+setup() {
+	own_directory
+	SCALE=${COMMITFS_FULL:+5}
+	SCALE=${SCALE:-1}
+}
+teardown() { end_processes; }
+
+# clean FILE: the report of stress_readers
+clean() {
+	cat "$1"
+	local name
+	for name in empty torn wrong_size failures; do
+		is "$(field $name "$1")" 0 "$name"
+	done
+}
+
+@test "one process rewrites a key of 12 kB, others read and stat it: none empty, none torn" {
+	"$HELPERS/stress_readers" pattern $((80000 * SCALE)) 4 "$MNT" "$D/key" >"$BATS_TEST_TMPDIR/out" || true
+	clean "$BATS_TEST_TMPDIR/out"
+	is "$(field absent "$BATS_TEST_TMPDIR/out")" 0
+	[ "$(field writes "$BATS_TEST_TMPDIR/out")" -ge 500 ]
+}
+
+@test "bash rewrites a key with echo, others read and stat it: none empty, none torn" {
+	echo "1000000 1000000 1000000" >"$K/key"
+	bash -c 'for ((i = 1000000; ; i++)); do echo "$i $i $i" >"$1"; done' - "$K/key" 3>&- &
+	PROCESS_PID[writer]=$!
+	"$HELPERS/stress_readers" line $((60000 * SCALE)) 4 "$MNT" "$D/key" >"$BATS_TEST_TMPDIR/out" || true
+	kill_process writer
+	clean "$BATS_TEST_TMPDIR/out"
+	is "$(field absent "$BATS_TEST_TMPDIR/out")" 0
+	local n
+	read -r n _ <"$K/key"
+	[ "$n" -ge 1000500 ]
+}
+
+@test "transactions replace, remove and recreate a key, others read it: none empty, none torn" {
+	"$HELPERS/stress_readers" transaction $((60000 * SCALE)) 4 "$MNT" "$D/key" >"$BATS_TEST_TMPDIR/out" || true
+	clean "$BATS_TEST_TMPDIR/out"
+	[ "$(field absent "$BATS_TEST_TMPDIR/out")" -gt 0 ]
+	[ "$(field writes "$BATS_TEST_TMPDIR/out")" -ge 500 ]
+}

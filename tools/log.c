@@ -1,0 +1,92 @@
+/* Messages take one line each. stderr while somebody sees it: until the mount answers, or
+ * for good in the foreground. */
+#include "tools/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+static const struct {
+	const char *word;
+	GLogLevelFlags level; /* the least grave that is shown */
+} levels[] = {
+	{ "error", G_LOG_LEVEL_CRITICAL },
+	{ "warning", G_LOG_LEVEL_WARNING },
+	{ "info", G_LOG_LEVEL_INFO },
+	{ "debug", G_LOG_LEVEL_DEBUG },
+};
+
+static GLogLevelFlags log_level; /* set once, before there are threads */
+static gint syslog_used;	 /* atomic */
+
+int log_parse_level(const char *word, GLogLevelFlags *ret)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(levels); i++)
+		if (strcmp(levels[i].word, word) == 0) {
+			*ret = levels[i].level;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int syslog_priority(GLogLevelFlags level)
+{
+	if (level <= G_LOG_LEVEL_CRITICAL)
+		return LOG_ERR;
+	if (level <= G_LOG_LEVEL_WARNING)
+		return LOG_WARNING;
+	if (level <= G_LOG_LEVEL_MESSAGE)
+		return LOG_NOTICE;
+	return level <= G_LOG_LEVEL_INFO ? LOG_INFO : LOG_DEBUG;
+}
+
+static char *find_message(const GLogField *fields, gsize count)
+{
+	for (gsize i = 0; i < count; i++) {
+		const char *value = fields[i].value;
+
+		if (strcmp(fields[i].key, "MESSAGE") == 0)
+			return fields[i].length < 0 ? g_strdup(value) :
+						      g_strndup(value, (gsize)fields[i].length);
+	}
+	return g_strdup("");
+}
+
+/* A message that quotes a file name must not speak to the terminal. */
+static void hide_control_bytes(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (g_ascii_iscntrl(*text))
+			*text = '?';
+}
+
+static GLogWriterOutput write_message(GLogLevelFlags level, const GLogField *fields, gsize count,
+				      gpointer data)
+{
+	g_autofree char *message = NULL;
+
+	(void)data;
+	/* A graver level is a smaller number. */
+	if ((level & G_LOG_LEVEL_MASK) > log_level)
+		return G_LOG_WRITER_HANDLED;
+	message = find_message(fields, count);
+	hide_control_bytes(message);
+	if (g_atomic_int_get(&syslog_used))
+		syslog(syslog_priority(level & G_LOG_LEVEL_MASK), "%s", message);
+	else
+		fprintf(stderr, "commitfs: %s\n", message);
+	return G_LOG_WRITER_HANDLED;
+}
+
+void log_start(GLogLevelFlags level)
+{
+	log_level = level;
+	g_log_set_writer_func(write_message, NULL, NULL);
+}
+
+void log_to_syslog(void)
+{
+	openlog("commitfs", LOG_PID, LOG_DAEMON);
+	g_atomic_int_set(&syslog_used, 1);
+}

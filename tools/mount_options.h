@@ -1,0 +1,23 @@
+/* The options of `commitfs mount`. */
+#pragma once
+
+#include "store/store.h"
+#include "txn/txn.h"
+
+struct mount_options {
+	struct store_options store;
+	struct registry_options registry;
+	GString *fuse_options; /* comma-separated; empty: none */
+	GLogLevelFlags log_level;
+	gboolean private_mount;
+	gboolean foreground;
+};
+
+void mount_options_init(struct mount_options *options);
+void mount_options_done(struct mount_options *options);
+
+/* For command_parse(), with a struct mount_options as data. */
+extern const GOptionEntry mount_option_entries[];
+
+/* True when `option` is one of the FUSE options. */
+bool mount_options_have(const struct mount_options *options, const char *option);

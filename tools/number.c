@@ -1,0 +1,72 @@
+#include "tools/number.h"
+
+#include <errno.h>
+#include <glib.h>
+
+static int number_parse(const char *text, const char **ret_end, uint64_t *ret)
+{
+	char *end;
+
+	/* strtoull takes blanks and signs; a limit has neither. */
+	if (!g_ascii_isdigit(text[0]))
+		return -EINVAL;
+	errno = 0;
+	*ret = g_ascii_strtoull(text, &end, 10);
+	*ret_end = end;
+	return -errno;
+}
+
+static int number_limit(uint64_t number, unsigned shift, uint64_t max, uint64_t *ret)
+{
+	if (number == 0 || number > max >> shift)
+		return -ERANGE;
+	*ret = number << shift;
+	return 0;
+}
+
+int number_parse_count(const char *text, uint64_t max, uint64_t *ret)
+{
+	const char *end;
+	uint64_t number;
+	int r = number_parse(text, &end, &number);
+
+	if (r < 0)
+		return r;
+	return *end == '\0' ? number_limit(number, 0, max, ret) : -EINVAL;
+}
+
+static int suffix_shift(const char *suffix)
+{
+	if (suffix[0] == '\0')
+		return 0;
+	if (suffix[1] != '\0')
+		return -EINVAL;
+	switch (suffix[0]) {
+	case 'K':
+	case 'k':
+		return 10;
+	case 'M':
+	case 'm':
+		return 20;
+	case 'G':
+	case 'g':
+		return 30;
+	default:
+		return -EINVAL;
+	}
+}
+
+int number_parse_size(const char *text, uint64_t max, uint64_t *ret)
+{
+	const char *end;
+	uint64_t number;
+	int shift;
+	int r = number_parse(text, &end, &number);
+
+	if (r < 0)
+		return r;
+	shift = suffix_shift(end);
+	if (shift < 0)
+		return shift;
+	return number_limit(number, (unsigned)shift, max, ret);
+}

@@ -1,0 +1,11 @@
+/* Numbers as people write them on a command line. Results are 0 or -EINVAL, when the text
+ * is no such number, or -ERANGE, when it is above `max` or is 0. */
+#pragma once
+
+#include <stdint.h>
+
+/* A plain decimal number. */
+int number_parse_count(const char *text, uint64_t max, uint64_t *ret);
+
+/* Bytes; K, M or G behind the number multiplies it by 2^10, 2^20 or 2^30. */
+int number_parse_size(const char *text, uint64_t max, uint64_t *ret);

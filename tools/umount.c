@@ -1,0 +1,99 @@
+/* commitfs umount: returns when the daemon has ended, so that the store can be mounted
+ * again at once. The mount itself cannot be asked for that, but its status names the
+ * daemon. */
+#include "tools/command.h"
+#include "tools/mount_point.h"
+#include "tools/mount_status.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#define CLOSE_TIMEOUT_MS (60 * 1000)
+
+/* A handle on the process that serves `mount`, or -1 when it is not known. Made before the
+ * unmount: afterwards the number may be another's. */
+static int open_daemon(const struct mount *mount)
+{
+	g_autoptr(GString) text = NULL;
+	g_autofree char *number = NULL;
+	pid_t pid;
+
+	if (mount_status_read(mount, &text) < 0)
+		return -1;
+	number = mount_status_get(text->str, "pid");
+	pid = number == NULL ? 0 : (pid_t)g_ascii_strtoll(number, NULL, 10);
+	return pid > 0 ? pidfd_open(pid, 0) : -1;
+}
+
+static int wait_for_end(const char *path, int daemon)
+{
+	struct pollfd poll_fd = { .fd = daemon, .events = POLLIN };
+	int r;
+
+	do
+		r = poll(&poll_fd, 1, CLOSE_TIMEOUT_MS);
+	while (r < 0 && errno == EINTR);
+	if (r > 0)
+		return 0;
+	return command_fail(EXIT_STORE,
+			    "unmounted '%s', but its daemon still has the store open "
+			    "after %d seconds; another mount namespace may show it too",
+			    path, CLOSE_TIMEOUT_MS / 1000);
+}
+
+static int unmount(const char *path, const struct mount *mount)
+{
+	g_autofree char *message = NULL;
+	int r;
+
+	if (geteuid() != 0 && geteuid() != mount->user)
+		return command_fail(EXIT_NO_MOUNT,
+				    "cannot unmount '%s': user %u mounted it, and only "
+				    "that user and root may unmount it",
+				    path, (unsigned)mount->user);
+	r = mount_point_unmount(mount->point, false, &message);
+	if (r == -EBUSY)
+		return command_fail(EXIT_NO_MOUNT,
+				    "cannot unmount '%s': %s: a process has a file "
+				    "open there or works in it; to see which: fuser -vm %s",
+				    path, message, path);
+	if (r < 0)
+		return command_fail(EXIT_NO_MOUNT, "cannot unmount '%s': %s", path, message);
+	return 0;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	g_auto(GStrv) arguments = NULL;
+	g_autoptr(mount) mount = NULL;
+	int exit_code, daemon;
+
+	if (!command_parse(command, NULL, NULL, 1, argc, argv, &arguments, &exit_code))
+		return exit_code;
+	mount = mounts_find_commitfs(arguments[0], "unmount");
+	if (mount == NULL)
+		return EXIT_NO_MOUNT;
+	daemon = open_daemon(mount);
+	exit_code = unmount(arguments[0], mount);
+	if (daemon >= 0) {
+		if (exit_code == 0)
+			exit_code = wait_for_end(arguments[0], daemon);
+		close(daemon);
+	}
+	return exit_code;
+}
+
+const struct command umount_command = {
+	.name = "umount",
+	.arguments = "MNT",
+	.summary = "Unmount, and wait until the store is closed",
+	.description =
+		"Unmounts MNT and returns when its store is closed and can be mounted again.\n"
+		"\n"
+		"Example:\n"
+		"  commitfs umount /mnt",
+	.run = run,
+};

@@ -1,0 +1,113 @@
+/* A transaction from inside: shared by the files of txn/. */
+#pragma once
+
+#include "txn/view.h"
+
+#include <pthread.h>
+
+enum isolation {
+	ISOLATION_SERIALIZABLE_SNAPSHOT, /* the read set, and that no written key changed */
+	ISOLATION_SERIALIZABLE,		 /* the read set, and that written names are as they were */
+	ISOLATION_SNAPSHOT,		 /* only that no written key changed */
+};
+
+const char *isolation_name(enum isolation level);
+int isolation_parse(const char *word, enum isolation *ret); /* -EINVAL: no such level */
+
+/* What was observed of one key, and the revisions that were seen. */
+struct read_item {
+	char *key;
+	unsigned observed; /* OBSERVE_* */
+	bool directory;
+	uint64_t exists_revision; /* create revision; of a directory its attribute revision */
+	uint64_t mod_revision;	  /* of value and list */
+};
+
+enum conflict_kind { CONFLICT_EXISTS, CONFLICT_VALUE, CONFLICT_LIST, CONFLICT_WRITE, CONFLICT_ACCESS };
+
+/* One line of `conflicts`: what was seen, what was found, and the commit that made it so. */
+struct conflict {
+	enum conflict_kind kind;
+	char *key;
+	uint64_t seen;
+	uint64_t found;
+	struct log_entry *commit; /* NULL: not known */
+};
+
+/* Somebody who waits for the outcome of the commit. */
+struct waiter {
+	txn_done_fn *done;
+	void *arg;
+};
+
+struct txn {
+	gint refs; /* atomic */
+	struct view view;
+	struct store *store;		 /* set once */
+	struct registry *registry;	 /* set once; borrowed */
+	char *name;			 /* set once */
+	char *id;			 /* set once */
+	uint64_t number;		 /* set once */
+	struct credentials *credentials; /* set once */
+	int64_t begun_ns;		 /* set once */
+
+	/* Of the registry, under its lock. */
+	bool registered;
+	bool owned;	      /* ends with its owner */
+	bool inherited;	      /* passes on to the next ancestor while nothing was done in it */
+	struct process owner;
+	GArray *heirs;	      /* struct process: ancestors of the same user, nearest first */
+	int owner_fd;	      /* pidfd, -1: none */
+
+	pthread_mutex_t lock;
+	/* All that follows is under it. */
+	enum txn_state state;
+	enum isolation isolation;
+	uint64_t round;
+	struct snapshot *snapshot;
+	struct overlay *writes;
+	GHashTable *reads; /* key -> struct read_item */
+	uint64_t read_items;
+	bool used; /* something was read, written, set or committed in it */
+	char *message;
+	char *last_error;
+	int outcome;		/* of the round's commit: 0 or negative errno */
+	uint64_t revision;	/* committed: of the commit, or of the snapshot */
+	GPtrArray *conflicts;	/* struct conflict, after a conflict */
+	GArray *waiters;	/* struct waiter */
+	int64_t last_used_us;	/* monotonic */
+};
+
+/* Made by the registry. `snapshot` is referenced, `credentials` copied. */
+struct txn *txn_new(struct store *store, struct registry *registry, const char *name,
+		    const char *id, uint64_t number, const struct credentials *credentials,
+		    struct snapshot *snapshot);
+
+/* Marks it over; true for the first call. Its registry does the rest. */
+bool txn_mark_over(struct txn *txn, bool *ret_abandoned);
+
+/* Under the transaction's lock. */
+void txn_note_use(struct txn *txn);
+struct read_item *txn_read_item(struct txn *txn, const char *key);
+void txn_observe_locked(struct txn *txn, enum observation what, const char *key,
+			const struct record *record);
+void txn_clear_round_locked(struct txn *txn);
+void txn_set_last_error_locked(struct txn *txn, char *text); /* takes `text` */
+
+/* Called by txn_end with no lock held: forgets its name, tells the hook. */
+void registry_forget(struct registry *registry, struct txn *txn, bool abandoned);
+
+/* What the program's compares and operations mean to the transaction that made it: a
+ * struct commit_item for each compare, in the same order. */
+struct commit_item {
+	enum conflict_kind kind;
+	uint64_t seen;
+};
+
+/* The program that commits the transaction, or with `compares_only` that finds out whether
+ * it would conflict. Under the transaction's lock. */
+struct program *txn_build_program(struct txn *txn, bool compares_only, GArray **ret_items);
+
+/* The conflicts a result speaks of, in key order; of struct conflict. */
+GPtrArray *conflicts_from_result(struct store *store, const struct program_result *result,
+				 const GArray *items);

@@ -1,0 +1,194 @@
+/* Transactions over a store: views, the read set, the write set, isolation, the registry.
+ *
+ * Code outside txn/ includes this header and no other of txn/. Results are 0 or a
+ * negative errno; what is returned through `ret` belongs to the caller. Everything may be
+ * called from any thread. Lock order: registry -> transaction. A transaction's lock may be
+ * held while its snapshot is read (a snapshot never changes and its engine never calls
+ * back); no lock is held while submitting. */
+#pragma once
+
+#include "store/store.h"
+
+/* ---- Processes ------------------------------------------------------------------ */
+
+/* A process as /proc tells of it. The start time tells it from a later one with the same
+ * number. */
+struct process {
+	pid_t pid;	     /* of the process, not of a thread */
+	pid_t parent;
+	uint64_t start_time; /* clock ticks since boot */
+	unsigned flags;	     /* PF_*: PROCESS_SIGNALED */
+	char command[64];    /* comm: as the kernel cuts it */
+};
+
+enum { PROCESS_SIGNALED = 0x400 }; /* PF_SIGNALED: killed by a signal, now ending */
+
+/* What is known of the process that the thread `tid` belongs to. -ESRCH: there is none,
+ * or it is in a pid namespace that is not seen from here (tid 0). */
+int process_read(pid_t tid, struct process *ret);
+
+/* True while that very process runs (a zombie does not). */
+bool process_is_alive(const struct process *process);
+
+/* True when both are the same process, not merely the same number. */
+bool process_equal(const struct process *a, const struct process *b);
+
+/* The effective user of `tid`; (uid_t)-1 when it cannot be read. */
+uid_t process_uid(pid_t tid);
+
+/* Supplementary groups of `tid`, as an array of gid_t; NULL when they cannot be read. */
+GArray *process_groups(pid_t tid);
+
+/* The real-world number of the process that has `pid` in the pid namespace of `tid`, when
+ * it is `tid`'s own process or an ancestor of it. -ESRCH: it is not. */
+int process_claim(pid_t tid, pid_t pid, struct process *ret);
+
+/* ---- Text ----------------------------------------------------------------------- */
+
+/* Appends `text` with backslash, control bytes, DEL, C1 and bidirectional controls and
+ * invalid UTF-8 escaped as in C, so that it can neither end a field nor a line, nor speak
+ * to a terminal. */
+void text_append_escaped(GString *out, const char *text);
+
+/* Appends `time_ns` since the epoch as RFC 3339 in UTC, with milliseconds. */
+void text_append_time(GString *out, int64_t time_ns);
+
+/* ---- Views ---------------------------------------------------------------------- */
+
+/* What is read of a view, and so depended upon. */
+enum observation {
+	OBSERVE_EXISTS = 1 << 0, /* presence or absence; of a directory its attributes too */
+	OBSERVE_VALUE = 1 << 1,	 /* the value and the attributes of a key */
+	OBSERVE_LIST = 1 << 2,	 /* the entries of a directory */
+};
+
+/* A tree as files see it: the live one, a transaction's, or a past one. */
+struct view;
+
+/* The live tree: reads see the newest state, each program is a commit. Borrowed store. */
+struct view *view_new_live(struct store *store);
+/* The tree of `snapshot` (referenced): -EROFS for every program. */
+struct view *view_new_past(struct snapshot *snapshot);
+void view_free(struct view *view); /* live and past ones; accepts NULL */
+
+/* As snapshot_get and snapshot_list (in byte order of names). Nothing is recorded.
+ * -ESTALE: the transaction is over. */
+int view_get(struct view *view, const char *key, struct record **ret);
+int view_list(struct view *view, const char *directory, snapshot_visit_fn *visit, void *arg);
+
+/* Records that `what` of `key` was observed, where this view records: `record` is what
+ * view_get gave, NULL for absent. What the transaction wrote itself is not recorded. */
+void view_observe(struct view *view, enum observation what, const char *key,
+		  const struct record *record);
+
+/* Runs `program` (taken over) on the view. The live view submits it: see store_submit; the
+ * others call done before they return. A transaction's errors are those of overlay_apply,
+ * and -ECANCELED after a conflict, -ESTALE when it is committed, was restarted or is over,
+ * -EBUSY while it commits. */
+void view_apply(struct view *view, struct program *program, program_done_fn *done, void *arg);
+
+/* ---- Transactions --------------------------------------------------------------- */
+
+struct txn;
+struct registry;
+
+enum txn_state {
+	TXN_OPEN,	/* reads are recorded, writes collected */
+	TXN_COMMITTING, /* submitted; the outcome is on its way */
+	TXN_COMMITTED,	/* until restart: read-only */
+	TXN_CONFLICT,	/* until restart: nothing was applied */
+	TXN_FAILED,	/* the store failed while writing: outcome unknown */
+	TXN_OVER,	/* ended: nothing works any more */
+};
+
+struct registry_options {
+	struct overlay_limits limits;	 /* of one transaction's write set */
+	uint64_t max_transactions;	 /* in all */
+	uint64_t max_user_transactions;	 /* of one user */
+	uint64_t max_message_bytes;
+};
+
+void registry_options_init(struct registry_options *options);
+
+/* Told once of each transaction that ended, by whatever cause. It must not end another. */
+typedef void registry_ended_fn(struct txn *txn, void *arg);
+
+struct registry *registry_new(struct store *store, const struct registry_options *options);
+/* Ends all transactions. No call may be under way. Accepts NULL. */
+void registry_free(struct registry *registry);
+/* NULL: tell nobody any more; then no call is under way when this returns. */
+void registry_on_end(struct registry *registry, registry_ended_fn *ended, void *arg);
+const struct registry_options *registry_get_options(const struct registry *registry);
+uint64_t registry_count(struct registry *registry);
+/* Transactions that ended with writes that were not committed. */
+uint64_t registry_abandoned(struct registry *registry);
+
+/* Begins a transaction on the newest snapshot. `name` NULL: one is chosen, and the process
+ * `owner` owns it. A name of digits, also digits, dot and anything, claims the process of
+ * that number as `tid` sees it. `credentials` (copied) are the beginner's.
+ * -EINVAL: no name for a transaction; -EEXIST; -ESRCH: that process may not be claimed;
+ * -EDQUOT: a limit; errors of store_snapshot. */
+int registry_begin(struct registry *registry, const char *name, pid_t tid,
+		   const struct credentials *credentials, struct txn **ret);
+
+/* The open transaction of that name. -ENOENT: there is none. */
+int registry_find(struct registry *registry, const char *name, struct txn **ret);
+
+/* The newest transaction of `uid` that the process of `tid` or its nearest ancestor owns.
+ * -ENOENT: there is none. */
+int registry_find_own(struct registry *registry, uid_t uid, pid_t tid, struct txn **ret);
+
+/* All open transactions, in byte order of their names: of struct txn, references. */
+GPtrArray *registry_list(struct registry *registry);
+
+struct txn *txn_ref(struct txn *txn);
+void txn_unref(struct txn *txn); /* accepts NULL */
+DEFINE_AUTOPTR(txn, txn_unref);
+
+/* Ends it, at any time, any number of times; never waits. A commit under way keeps its
+ * outcome. */
+void txn_end(struct txn *txn);
+
+const char *txn_name(const struct txn *txn);
+const char *txn_id(const struct txn *txn); /* unique, also in the log */
+uint64_t txn_number(const struct txn *txn); /* counts the transactions of this mount */
+const struct credentials *txn_credentials(const struct txn *txn);
+int64_t txn_begun_ns(const struct txn *txn);
+struct view *txn_view(struct txn *txn); /* borrowed: lives as long as the transaction */
+enum txn_state txn_state(struct txn *txn);
+/* Grows with every restart: what was opened in an earlier round is stale. */
+uint64_t txn_round(struct txn *txn);
+
+typedef void txn_done_fn(int error, void *arg);
+
+/* Validates and applies; the first call of a round decides, later ones get its outcome.
+ * `text` is the commit message unless one was set. done(error, arg) is called once,
+ * possibly before this returns, with 0 or
+ * -ECANCELED a conflict; -EACCES permission is gone; -ESTALE it is over; -EFBIG the text
+ * is longer than a message may be; -ENOSPC; -EIO, -EROFS the store failed. */
+void txn_commit(struct txn *txn, const char *text, size_t text_bytes, txn_done_fn *done, void *arg);
+
+/* Forgets reads and writes and begins again on the newest snapshot. -ESTALE; -EBUSY. */
+int txn_restart(struct txn *txn);
+
+/* `word` is one of the levels. -EINVAL: it is none; -EBUSY: read or written already;
+ * -ESTALE. */
+int txn_set_isolation(struct txn *txn, const char *word);
+
+/* Sets the commit message, or appends to it. -EFBIG: too long; -ESTALE. */
+int txn_set_message(struct txn *txn, const char *text, size_t text_bytes, bool append);
+
+/* Puts a line into `last_error` of the status. */
+void txn_set_last_error(struct txn *txn, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* Takes `text` back when it is still the last error. */
+void txn_clear_last_error(struct txn *txn, const char *text);
+
+/* The texts of the control files. */
+GString *txn_text_commit(struct txn *txn);
+GString *txn_text_message(struct txn *txn);
+GString *txn_text_isolation(struct txn *txn);
+GString *txn_text_status(struct txn *txn);
+GString *txn_text_reads(struct txn *txn);
+GString *txn_text_writes(struct txn *txn);
+GString *txn_text_conflicts(struct txn *txn);

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 #include <time.h>
 
 #define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
@@ -133,6 +134,16 @@ static void run_job(struct group *group, struct job *job)
 
 /* ---- One group ------------------------------------------------------------------ */
 
+/* True when RocksDB did not begin to write. A full disk that made it fail to write a table
+ * in the background stops it from writing anything, until it finds, some seconds after
+ * there is space, that it can write that table; what it says until then is the error of the
+ * table. An error of the batch itself names the log. Texts are all there is to tell. */
+static bool was_refused_for_space(const char *error)
+{
+	return error && strstr(error, "No space left") && strstr(error, ".sst") &&
+	       !strstr(error, ".log");
+}
+
 static int write_batch(struct group *group)
 {
 	struct local *local = group->local;
@@ -143,16 +154,22 @@ static int write_batch(struct group *group)
 	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
 	rocksdb_write(local->layout.db, options, group->batch, &error);
 	rocksdb_writeoptions_destroy(options);
+	if (was_refused_for_space(error)) {
+		layout_result("write for the time being", error);
+		return -ENOSPC;
+	}
 	return layout_result("write, the store is read-only from now on", error);
 }
 
-/* Nothing is known of what was written: nobody hears of what may depend on it. */
-static void fail_group(struct group *group)
+/* -ENOSPC: nothing was written. Otherwise nothing is known of what was written, and nobody
+ * hears of what may depend on it. */
+static void fail_group(struct group *group, int error)
 {
-	g_atomic_int_set(&group->local->read_only, 1);
+	if (error != -ENOSPC)
+		g_atomic_int_set(&group->local->read_only, 1);
 	for (struct job *job = group->jobs; job; job = job->next) {
 		if (job->commit || job->depends_on_uncommitted)
-			evaluation_fail(&job->evaluation, -EIO);
+			evaluation_fail(&job->evaluation, error);
 		g_clear_pointer(&job->commit, log_entry_free);
 	}
 }
@@ -160,11 +177,13 @@ static void fail_group(struct group *group)
 static void finish_group(struct group *group)
 {
 	struct committer *committer = &group->local->committer;
+	int r;
 
 	if (!group->changed)
 		return;
-	if (write_batch(group) < 0) {
-		fail_group(group);
+	r = write_batch(group);
+	if (r < 0) {
+		fail_group(group, r);
 		return;
 	}
 	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* More dead mounts than this on top of each other are somebody's mistake. */
@@ -54,10 +55,11 @@ int mount_point_unmount(const char *point, int lazily, char **ret_message)
 
 static bool is_dead(const struct mount *mount)
 {
-	struct stat st;
+	struct statvfs statistics;
 
-	/* Only FUSE mounts die like this, and asking others could hang. */
-	return mount_is_fuse(mount) && stat(mount->point, &st) < 0 && errno == ENOTCONN;
+	/* Only FUSE mounts die like this, and asking others could hang. The kernel answers a
+	 * stat(2) of the mount point from its cache, but never this. */
+	return mount_is_fuse(mount) && statvfs(mount->point, &statistics) < 0 && errno == ENOTCONN;
 }
 
 static int refuse_mounted(const char *path, const struct mount *mount)

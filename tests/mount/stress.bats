@@ -45,5 +45,5 @@ clean() {
 	"$HELPERS/stress_readers" transaction $((60000 * SCALE)) 4 "$MNT" "$D/key" >"$BATS_TEST_TMPDIR/out" || true
 	clean "$BATS_TEST_TMPDIR/out"
 	[ "$(field absent "$BATS_TEST_TMPDIR/out")" -gt 0 ]
-	[ "$(field writes "$BATS_TEST_TMPDIR/out")" -ge 500 ]
+	[ "$(field writes "$BATS_TEST_TMPDIR/out")" -ge 100 ]
 }

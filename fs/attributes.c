@@ -128,7 +128,7 @@ void tree_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handl
 	int r;
 
 	if (!handle && !node->tree->txn &&
-	    session_wait_for_release(fs, req, node, NULL, false, 0, getattr_again))
+	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, 0, getattr_again))
 		return;
 	r = current_attributes(fs, req, node, handle, &attributes);
 	if (r < 0) {
@@ -153,11 +153,12 @@ void tree_readlink(struct fs *fs, fuse_req_t req, struct node *node)
 
 	if (r == 0 && record->type != RECORD_SYMLINK)
 		r = -EINVAL;
+	if (r == 0)
+		r = view_observe(node->tree->view, OBSERVE_VALUE, key, record);
 	if (r < 0) {
 		reply_error(req, r);
 		return;
 	}
-	view_observe(node->tree->view, OBSERVE_VALUE, key, record);
 	text = g_bytes_get_data(record->value, &length);
 	link = g_strndup(text, length);
 	fuse_reply_readlink(req, link);

@@ -5,6 +5,7 @@
 
 #include "fs/commit.h"
 #include "fs/readme.h"
+#include "fs/session.h"
 #include "fs/tree.h"
 
 #include <errno.h>
@@ -37,8 +38,8 @@ struct control {
 };
 
 static text_fn text_readme, text_revision, text_status, text_new, text_commit, text_message,
-	text_isolation, text_txn_status, text_reads, text_writes, text_conflicts;
-static action_fn act_commit, act_restart, act_message, act_isolation;
+	text_isolation, text_timeout, text_txn_status, text_reads, text_writes, text_conflicts;
+static action_fn act_commit, act_restart, act_rebase, act_message, act_isolation, act_timeout;
 
 /* The order is that of listings: in a transaction `keys` comes last, so that rm -rf, which
  * goes in this order, ends it before it touches a key. */
@@ -57,8 +58,10 @@ static const struct control controls[] = {
 	  PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "message", S_IFREG | 0600, text_message, act_message, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "reads", S_IFREG | 0400, text_reads, NULL, PLACE_NOWHERE },
+	{ PLACE_TRANSACTION, "rebase", S_IFREG | 0200, NULL, act_rebase, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "restart", S_IFREG | 0200, NULL, act_restart, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "status", S_IFREG | 0400, text_txn_status, NULL, PLACE_NOWHERE },
+	{ PLACE_TRANSACTION, "timeout", S_IFREG | 0600, text_timeout, act_timeout, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "writes", S_IFREG | 0400, text_writes, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "keys", S_IFDIR, NULL, NULL, PLACE_NOWHERE },
 };
@@ -125,9 +128,9 @@ static void fill_attributes(struct fs *fs, const struct control *control, struct
 	attributes->st_atim = attributes->st_ctim = attributes->st_mtim;
 }
 
-static bool is_over(const struct node *node)
+static bool is_gone(const struct node *node)
 {
-	return node->txn && txn_state(node->txn) == TXN_OVER;
+	return node->txn && txn_is_gone(node->txn);
 }
 
 /* ---- Looking up ----------------------------------------------------------------- */
@@ -190,7 +193,7 @@ void control_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 {
 	const struct control *row = find_row(parent->control->entries, name);
 
-	if (is_over(parent))
+	if (is_gone(parent))
 		reply_error(req, over_error(fs, parent));
 	else if (row && is_keys(row))
 		reply_keys(fs, req, parent, parent->txn);
@@ -204,14 +207,16 @@ void control_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 
 void control_getattr(struct fs *fs, fuse_req_t req, struct node *node)
 {
+	bool gone = is_gone(node);
 	struct stat attributes;
 
-	if (is_over(node)) {
+	/* Whoever removes its entries one by one goes on in the directory. */
+	if (gone && node_state(&fs->nodes, node) != NODE_UNLINKED) {
 		reply_error(req, -ESTALE);
 		return;
 	}
 	fill_attributes(fs, node->control, node->txn, &attributes);
-	fuse_reply_attr(req, &attributes, TIMEOUT_LONG);
+	fuse_reply_attr(req, &attributes, gone ? TIMEOUT_NONE : TIMEOUT_LONG);
 }
 
 /* Truncating and touching are what shells and editors do before they write. */
@@ -253,7 +258,7 @@ int control_list(struct fs *fs, struct node *directory, GPtrArray *entries)
 {
 	g_autoptr(GPtrArray) open = NULL;
 
-	if (is_over(directory))
+	if (is_gone(directory))
 		return -ESTALE;
 	for (size_t i = 0; i < G_N_ELEMENTS(controls); i++) {
 		if (controls[i].place == directory->control->entries)
@@ -275,6 +280,12 @@ int control_list(struct fs *fs, struct node *directory, GPtrArray *entries)
 
 /* ---- Beginning and ending ------------------------------------------------------- */
 
+static void mkdir_again(fuse_req_t req, struct node *node, const char *name, int flags)
+{
+	(void)flags;
+	control_mkdir(fuse_req_userdata(req), req, node, name);
+}
+
 void control_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
 {
 	g_autoptr(credentials) credentials = NULL;
@@ -282,9 +293,11 @@ void control_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 	int r;
 
 	if (parent->control->entries != PLACE_TRANSACTIONS) {
-		reply_error(req, is_over(parent) ? -ENOENT : -EPERM);
+		reply_error(req, is_gone(parent) ? -ENOENT : -EPERM);
 		return;
 	}
+	if (session_wait_for_release(fs, req, parent, name, SESSION_ANY, 0, mkdir_again))
+		return;
 	credentials = caller_credentials(req);
 	r = registry_begin(fs->registry, name, fuse_req_ctx(req)->pid, credentials, &txn);
 	if (r < 0)
@@ -301,7 +314,7 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 	g_autoptr(txn) txn = NULL;
 	int r = -EPERM;
 
-	if (is_over(parent))
+	if (is_gone(parent))
 		r = -ENOENT;
 	else if (parent->control->entries == PLACE_TRANSACTIONS && !find_row(PLACE_TRANSACTIONS, name))
 		r = registry_find(fs->registry, name, &txn);
@@ -315,12 +328,14 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 /* Removing a control file of a transaction, as rm -rf does, ends it. */
 void control_unlink(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
 {
-	(void)fs;
 	if (parent->control->entries != PLACE_TRANSACTION) {
 		reply_error(req, -EPERM);
-	} else if (is_over(parent) || !find_row(PLACE_TRANSACTION, name)) {
+	} else if (is_gone(parent) || !find_row(PLACE_TRANSACTION, name)) {
 		reply_error(req, -ENOENT);
 	} else {
+		pthread_mutex_lock(&fs->nodes.lock);
+		node_detach_locked(&fs->nodes, parent, NODE_UNLINKED);
+		pthread_mutex_unlock(&fs->nodes.lock);
 		txn_end(parent->txn);
 		reply_error(req, 0);
 	}
@@ -341,12 +356,23 @@ void control_txn_ended(struct txn *txn, void *arg)
 
 /* ---- Reading -------------------------------------------------------------------- */
 
+static void open_again(fuse_req_t req, struct node *node, const char *name, int flags)
+{
+	struct fuse_file_info info = { .flags = flags };
+
+	(void)name;
+	control_open(fuse_req_userdata(req), req, node, &info);
+}
+
+/* What was closed before is seen by what is told or begun here. */
 void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
 {
-	if (is_over(node)) {
+	if (is_gone(node)) {
 		reply_error(req, -ESTALE);
 		return;
 	}
+	if (session_wait_for_release(fs, req, node, NULL, SESSION_ANY, info->flags, open_again))
+		return;
 	info->direct_io = 1;
 	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY;
 	reply_open(req, handle_new(fs, node, info->flags), info);
@@ -358,7 +384,7 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 	GString *text = NULL;
 	int r = 0;
 
-	if (is_over(handle->node))
+	if (is_gone(handle->node))
 		return -ESTALE;
 	if (handle->node->txn)
 		provisional_settle_txn(handle->fs, handle->node->txn);
@@ -428,9 +454,30 @@ static void append_limits(GString *text, struct fs *fs)
 	append_number(text, "max_name_bytes", STORE_NAME_MAX);
 	append_number(text, "max_txn_keys", limits->limits.max_keys);
 	append_number(text, "max_txn_bytes", limits->limits.max_values_bytes);
+	append_number(text, "max_user_bytes", limits->max_user_bytes);
+	append_number(text, "max_user_reads", limits->max_user_reads);
 	append_number(text, "max_user_transactions", limits->max_user_transactions);
 	append_number(text, "max_transactions", limits->max_transactions);
 	append_number(text, "max_message_bytes", limits->max_message_bytes);
+	append_number(text, "txn_timeout_s", limits->idle_timeout_s);
+	append_number(text, "txn_max_age_s", limits->max_age_s);
+}
+
+/* What transactions, sessions and the kernel hold in memory. */
+static void append_usage(GString *text, struct fs *fs)
+{
+	uint64_t nodes, handles;
+	int64_t bytes, reads;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	nodes = g_hash_table_size(fs->nodes.by_id);
+	handles = g_hash_table_size(fs->handles);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	registry_get_usage(fs->registry, &bytes, &reads);
+	append_number(text, "write_set_bytes", (uint64_t)bytes);
+	append_number(text, "read_set_items", (uint64_t)reads);
+	append_number(text, "nodes", nodes);
+	append_number(text, "open_files", handles);
 }
 
 static int text_status(struct handle *handle, fuse_req_t req, GString **ret)
@@ -459,6 +506,7 @@ static int text_status(struct handle *handle, fuse_req_t req, GString **ret)
 	append_number(text, "transactions_abandoned", registry_abandoned(fs->registry));
 	append_number(text, "sessions_lost", (uint64_t)g_atomic_int_get(&fs->lost_sessions));
 	append_number(text, "blind_flushes", (uint64_t)g_atomic_int_get(&fs->blind_flushes));
+	append_usage(text, fs);
 	append_limits(text, fs);
 	*ret = text;
 	return 0;
@@ -490,6 +538,7 @@ static int text_new(struct handle *handle, fuse_req_t req, GString **ret)
 TXN_TEXT(text_commit, txn_text_commit)
 TXN_TEXT(text_message, txn_text_message)
 TXN_TEXT(text_isolation, txn_text_isolation)
+TXN_TEXT(text_timeout, txn_text_timeout)
 TXN_TEXT(text_txn_status, txn_text_status)
 TXN_TEXT(text_reads, txn_text_reads)
 TXN_TEXT(text_writes, txn_text_writes)
@@ -504,7 +553,7 @@ void control_write(struct handle *handle, fuse_req_t req, const char *data, size
 	if (handle->node->txn)
 		provisional_settle_txn(handle->fs, handle->node->txn);
 
-	if (is_over(handle->node))
+	if (handle->node->txn && txn_state(handle->node->txn) == TXN_OVER)
 		reply_error(req, -ESTALE);
 	else if (!action)
 		reply_error(req, -EPERM);
@@ -573,6 +622,16 @@ static void act_restart(struct handle *handle, fuse_req_t req, const char *data,
 	reply_written(req, size, r);
 }
 
+static void act_rebase(struct handle *handle, fuse_req_t req, const char *data, size_t size)
+{
+	int r = txn_rebase(handle->node->txn);
+
+	(void)data;
+	if (r == 0)
+		tree_invalidated(handle->fs, handle->node->txn);
+	reply_written(req, size, r);
+}
+
 /* The writes of one open follow each other. */
 static void act_message(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
@@ -590,6 +649,13 @@ static void act_isolation(struct handle *handle, fuse_req_t req, const char *dat
 	g_autofree char *word = g_strstrip(g_strndup(data, size));
 
 	reply_written(req, size, txn_set_isolation(handle->node->txn, word));
+}
+
+static void act_timeout(struct handle *handle, fuse_req_t req, const char *data, size_t size)
+{
+	g_autofree char *word = g_strstrip(g_strndup(data, size));
+
+	reply_written(req, size, txn_set_timeout(handle->node->txn, word));
 }
 
 /* ---- Polling -------------------------------------------------------------------- */

@@ -43,7 +43,7 @@ void tree_opendir(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 	int r;
 
 	if (node->kind == NODE_KEY && !node->tree->txn &&
-	    session_wait_for_release(fs, req, node, NULL, true, info->flags, opendir_again))
+	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_ENTRY, info->flags, opendir_again))
 		return;
 	if (node->kind == NODE_KEY)
 		r = tree_get(fs, node, NULL, &record);
@@ -82,7 +82,9 @@ static int list_keys(struct fs *fs, struct node *node, GPtrArray *entries)
 
 	if (r < 0)
 		return r == -ESTALE && !node->tree->txn ? 0 : r; /* removed while it is open */
-	view_observe(node->tree->view, OBSERVE_LIST, key, directory);
+	r = view_observe(node->tree->view, OBSERVE_LIST, key, directory);
+	if (r < 0)
+		return r;
 	return view_list(node->tree->view, key, pin_entry, &pinning);
 }
 

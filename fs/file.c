@@ -116,6 +116,7 @@ static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 			struct fuse_file_info *info)
 {
 	bool truncate = writes(info->flags) && (info->flags & O_TRUNC);
+	bool reads = (info->flags & O_ACCMODE) != O_WRONLY;
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
 	struct handle *handle;
@@ -123,14 +124,14 @@ static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 
 	if (r == 0 && truncate)
 		r = truncate_in_view(fs, req, node, key);
+	else if (r == 0 && reads)
+		r = view_observe(node->tree->view, OBSERVE_VALUE, key, record);
 	if (r < 0)
 		return r;
 	handle = handle_new(fs, node, info->flags);
 	handle->round = node->round;
-	if ((info->flags & O_ACCMODE) != O_WRONLY && !truncate) {
-		view_observe(node->tree->view, OBSERVE_VALUE, key, record);
+	if (reads && !truncate)
 		handle->record = g_steal_pointer(&record);
-	}
 	info->direct_io = 1;
 	info->noflush = 1; /* every write is in the view when it returns */
 	reply_open(req, handle, info);
@@ -151,7 +152,7 @@ void tree_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_fil
 
 	if (node->tree->txn)
 		r = open_in_view(fs, req, node, info);
-	else if (session_wait_for_release(fs, req, node, NULL, false, info->flags, open_again))
+	else if (session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, info->flags, open_again))
 		return;
 	else if (node_state(&fs->nodes, node) == NODE_RESERVED)
 		r = open_reserved(fs, req, node, info);

@@ -113,20 +113,27 @@ void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session 
 
 /* ---- Waiting requests ----------------------------------------------------------- */
 
-static bool concerns(struct session *session, struct node *node, const char *name, bool any)
+static bool concerns(struct session *session, struct node *node, const char *name,
+		     enum session_scope scope)
 {
 	struct node *file = session_node(session);
 
-	if (any)
-		return file->parent == node;
-	if (name)
+	switch (scope) {
+	case SESSION_ON_NODE:
+		return file == node;
+	case SESSION_ON_NAME:
 		return file->parent == node && strcmp(file->name, name) == 0;
-	return file == node;
+	case SESSION_ON_ENTRY:
+		return file->parent == node;
+	case SESSION_ANY:
+		break;
+	}
+	return true;
 }
 
 /* The first session in `closing` that the request is about, held; NULL: none. */
 static struct session *find_closing(struct housekeeper *housekeeper, struct node *node,
-				    const char *name, bool any)
+				    const char *name, enum session_scope scope)
 {
 	struct node_table *table = &housekeeper->fs->nodes;
 	struct session *session, *found = NULL;
@@ -136,7 +143,7 @@ static struct session *find_closing(struct housekeeper *housekeeper, struct node
 	pthread_mutex_lock(&housekeeper->lock);
 	g_hash_table_iter_init(&iter, housekeeper->closing);
 	while (!found && g_hash_table_iter_next(&iter, (void **)&session, NULL)) {
-		if (concerns(session, node, name, any))
+		if (concerns(session, node, name, scope))
 			found = session_ref(session);
 	}
 	pthread_mutex_unlock(&housekeeper->lock);
@@ -145,7 +152,7 @@ static struct session *find_closing(struct housekeeper *housekeeper, struct node
 }
 
 bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, const char *name,
-			      bool any, int flags, session_resume_fn *resume)
+			      enum session_scope scope, int flags, session_resume_fn *resume)
 {
 	struct housekeeper *housekeeper = fs->housekeeper;
 	struct waiting_request *waiting;
@@ -154,7 +161,7 @@ bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, 
 
 	if (g_atomic_int_get(&housekeeper->closing_count) == 0)
 		return false;
-	session = find_closing(housekeeper, node, name, any);
+	session = find_closing(housekeeper, node, name, scope);
 	if (!session)
 		return false;
 	if (!session_is_released_soon(session)) {

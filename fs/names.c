@@ -177,14 +177,17 @@ void tree_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char 
 	int r;
 
 	if (!parent->tree->txn &&
-	    (session_wait_for_release(fs, req, parent, name, false, 0, lookup_again) ||
+	    (session_wait_for_release(fs, req, parent, name, SESSION_ON_NAME, 0, lookup_again) ||
 	     reply_reserved(fs, req, parent, name)))
 		return;
 	r = tree_resolve(fs, parent, name, &key);
 	if (r == 0)
 		r = view_get(view, key, &record);
-	if (r == 0 || r == -ENOENT)
-		view_observe(view, OBSERVE_EXISTS, key, record);
+	if (r == 0 || r == -ENOENT) {
+		int refused = view_observe(view, OBSERVE_EXISTS, key, record);
+
+		r = refused < 0 ? refused : r;
+	}
 	if (r < 0)
 		reply_error(req, r);
 	else

@@ -27,7 +27,9 @@ GHashTable *provisional_table_new(void)
 
 static void make_firm(struct provisional *item)
 {
-	view_observe(txn_view(item->txn), OBSERVE_VALUE, item->key, item->record);
+	/* The stat was answered long ago: what cannot be recorded must not be forgotten. */
+	if (view_observe(txn_view(item->txn), OBSERVE_VALUE, item->key, item->record) < 0)
+		txn_lose_reads(item->txn);
 	provisional_free(item);
 }
 

@@ -46,6 +46,12 @@ struct credentials *caller_credentials(fuse_req_t req)
 	return credentials;
 }
 
+/* The transaction a node is in, or NULL. */
+static struct txn *txn_of_node(const struct node *node)
+{
+	return node->kind == NODE_KEY ? node->tree->txn : node->txn;
+}
+
 struct handle *handle_new(struct fs *fs, struct node *node, int flags)
 {
 	struct handle *handle = g_new0(struct handle, 1);
@@ -59,9 +65,10 @@ struct handle *handle_new(struct fs *fs, struct node *node, int flags)
 	node->handles++;
 	g_hash_table_add(fs->handles, handle);
 	pthread_mutex_unlock(&fs->nodes.lock);
+	if (txn_of_node(node))
+		txn_hold(txn_of_node(node));
 	return handle;
 }
-
 void handle_free(struct handle *handle)
 {
 	struct fs *fs = handle->fs;
@@ -73,6 +80,8 @@ void handle_free(struct handle *handle)
 	handle->node->handles--;
 	g_hash_table_remove(fs->handles, handle);
 	pthread_mutex_unlock(&fs->nodes.lock);
+	if (txn_of_node(handle->node))
+		txn_release(txn_of_node(handle->node));
 	if (handle->session)
 		session_leave(handle->session);
 	session_unref(handle->session);

@@ -42,6 +42,7 @@ struct session {
 	GBytes *image;		   /* the value as the handle sees it; NULL: empty */
 	GPtrArray *edits;	   /* struct edit, not committed, unless `replace` */
 	uint64_t uncommitted_bytes;
+	int64_t charged_bytes;	   /* to the opener's user */
 	struct attributes changes; /* not committed */
 	int64_t last_write_us;	   /* monotonic */
 };
@@ -116,6 +117,7 @@ void session_unref(struct session *session)
 	if (!session || !g_atomic_int_dec_and_test(&session->refs))
 		return;
 	node_unref(&session->fs->nodes, session->node);
+	registry_charge(session->fs->registry, session->author->uid, -session->charged_bytes);
 	credentials_free(session->author);
 	g_clear_pointer(&session->image, g_bytes_unref);
 	g_ptr_array_unref(session->edits);
@@ -251,6 +253,21 @@ static uint64_t size_after(const struct session *session, const struct edit *edi
 	return edit->offset;
 }
 
+/* What a session keeps in memory: its image, and the edits that are not committed. */
+static int charge_locked(struct session *session, uint64_t size, const struct edit *edit)
+{
+	uint64_t kept = session->replace || !edit->data ? 0 : g_bytes_get_size(edit->data);
+	int64_t wanted = (int64_t)(size + session->uncommitted_bytes + kept);
+	int r = registry_charge(session->fs->registry, session->author->uid,
+				wanted - session->charged_bytes);
+
+	if (r < 0)
+		return r;
+	session->charged_bytes = wanted;
+	session->uncommitted_bytes += kept;
+	return 0;
+}
+
 /* What can be refused is refused now: shells do not look at what close(2) returns. An
  * appender goes on with what it has; another session would commit a value with a hole. */
 static int edit_locked(struct session *session, const struct edit *edit)
@@ -262,6 +279,8 @@ static int edit_locked(struct session *session, const struct edit *edit)
 							      store_check_space(session->fs->store, size);
 
 	g_ptr_array_add(edits, (void *)edit);
+	if (r == 0)
+		r = charge_locked(session, size, edit);
 	if (r == 0)
 		r = edits_apply(g_steal_pointer(&session->image), edits,
 				session->fs->options.max_value_bytes, &session->image);
@@ -535,8 +554,6 @@ void session_write(struct session *session, fuse_req_t req, const char *data, si
 
 	pthread_mutex_lock(&session->lock);
 	r = edit_locked(session, &edit);
-	if (r == 0)
-		session->uncommitted_bytes += size;
 	commit_now = session->synchronous ||
 		     (session->append && session->uncommitted_bytes >= APPEND_COMMIT_BYTES);
 	pthread_mutex_unlock(&session->lock);

@@ -49,11 +49,18 @@ bool session_owns_node(struct fs *fs, struct node *node, pid_t tid);
 /* A request that waits for a session to end, to be asked once more then. */
 typedef void session_resume_fn(fuse_req_t req, struct node *node, const char *name, int flags);
 
+/* Which sessions a request has to wait for. */
+enum session_scope {
+	SESSION_ON_NODE,  /* on `node` */
+	SESSION_ON_NAME,  /* on the entry `name` of the directory `node` */
+	SESSION_ON_ENTRY, /* on any entry of the directory `node` */
+	SESSION_ANY,	  /* on whatever file */
+};
+
 /* `: > key` has been closed everywhere, but its RELEASE is still on its way: then keeps
- * the request, calls resume(req, node, name, flags) after it, and returns true. With
- * `name` it is about that entry of the directory `node`; with `any` about any entry. */
+ * the request, calls resume(req, node, name, flags) after it, and returns true. */
 bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, const char *name,
-			      bool any, int flags, session_resume_fn *resume);
+			      enum session_scope scope, int flags, session_resume_fn *resume);
 
 /* Called by the commit hook, under the table's lock. */
 struct node *session_node(struct session *session);

@@ -43,7 +43,7 @@ struct reader {
 
 static inline struct reader reader_of(const void *data, size_t size)
 {
-	return (struct reader){.at = data, .left = size};
+	return (struct reader){ .at = data, .left = size };
 }
 
 /* The next `size` bytes, or NULL. */

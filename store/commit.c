@@ -46,8 +46,8 @@ static int touch(struct overlay *overlay, const char *directory, int64_t now_ns)
 
 int commit_touch_parents(struct overlay *overlay, int64_t now_ns)
 {
-	g_autoptr(GHashTable) parents =
-		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	g_autoptr(GHashTable)
+		parents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	GHashTableIter iter;
 	gpointer directory;
 	int r = 0;
@@ -122,7 +122,7 @@ struct log_entry *commit_make(struct overlay *overlay, const struct program *pro
 			      uint64_t revision, int64_t now_ns)
 {
 	struct log_entry *commit = log_entry_new();
-	struct commit_making making = {commit, revision, now_ns};
+	struct commit_making making = { commit, revision, now_ns };
 
 	commit->revision = revision;
 	commit->time_ns = now_ns;
@@ -130,8 +130,8 @@ struct log_entry *commit_make(struct overlay *overlay, const struct program *pro
 	commit->gid = program->credentials->gid;
 	commit->pid = program->credentials->pid;
 	commit->id = g_strdup(program->id ? program->id : "");
-	commit->command = g_strdup(program->credentials->command ? program->credentials->command :
-								   "");
+	commit->command =
+		g_strdup(program->credentials->command ? program->credentials->command : "");
 	commit->message = g_strdup(program->message ? program->message : "");
 	commit->origin = program->origin;
 	overlay_foreach(overlay, add_change, &making);
@@ -139,8 +139,8 @@ struct log_entry *commit_make(struct overlay *overlay, const struct program *pro
 }
 
 /* What an operation left that a later one of the same program replaced or removed. */
-static struct record *finish_record(struct overlay *overlay, const char *key,
-				    struct record *record, uint64_t revision)
+static struct record *finish_record(struct overlay *overlay, const char *key, struct record *record,
+				    uint64_t revision)
 {
 	const struct overlay_entry *entry = overlay_find(overlay, key);
 	struct record *copy;
@@ -185,8 +185,8 @@ static void write_change(const struct layout *layout, rocksdb_writebatch_t *batc
 	if (before) {
 		layout_batch_history(layout, batch, change->key, before, revision);
 		/* A directory and a value are stored under different keys. */
-		if (!after || (before->type == RECORD_DIRECTORY) !=
-				      (after->type == RECORD_DIRECTORY))
+		if (!after ||
+		    (before->type == RECORD_DIRECTORY) != (after->type == RECORD_DIRECTORY))
 			layout_batch_delete(layout, batch, change->key, before);
 	}
 	if (after)

@@ -25,7 +25,12 @@
 #define PROGRAM_BYTES_MAX ((uint64_t)1024 * 1024 * 1024)
 /* How often the leader yields for those who are likely to come: without it, clients fall
  * apart into two half groups that wait for each other. */
-#define YIELDS_MAX 20
+#define YIELDS_MAX 50
+
+/* How long, and for how many bytes written, the free space once seen is relied upon. What
+ * is kept back covers what others may write in that time. */
+#define SPACE_TIME_NS ((int64_t)10 * 1000000)
+#define SPACE_BYTES ((uint64_t)1024 * 1024)
 
 struct job {
 	struct job *next;
@@ -34,7 +39,7 @@ struct job {
 	void *arg;
 	uint64_t bytes;
 	struct evaluation evaluation;
-	struct log_entry *commit;  /* NULL: it changes nothing */
+	struct log_entry *commit;    /* NULL: it changes nothing */
 	bool depends_on_uncommitted; /* or may: an earlier one of the group changed something */
 };
 
@@ -52,14 +57,17 @@ struct group {
 
 void committer_init(struct committer *committer, struct local *local)
 {
-	*committer = (struct committer){.local = local};
+	*committer = (struct committer){ .local = local };
 	pthread_mutex_init(&committer->lock, NULL);
 	committer->last = &committer->first;
+	committer->cache = cache_new();
+	committer->looked_ns = -SPACE_TIME_NS;
 }
 
 void committer_done(struct committer *committer)
 {
 	g_assert(!committer->first && !committer->leading);
+	cache_free(committer->cache);
 	pthread_mutex_destroy(&committer->lock);
 }
 
@@ -111,8 +119,8 @@ static int add_commit(struct group *group, struct job *job, struct overlay *over
 static void run_job(struct group *group, struct job *job)
 {
 	const struct store_options *options = &group->local->options;
-	const struct overlay_limits limits = {options->max_value_bytes, options->max_program_keys,
-					      PROGRAM_BYTES_MAX};
+	const struct overlay_limits limits = { options->max_value_bytes, options->max_program_keys,
+					       PROGRAM_BYTES_MAX };
 	g_autoptr(overlay) overlay = overlay_new_program(group->overlay, &limits);
 	struct evaluation *evaluation = &job->evaluation;
 	int64_t time_ns = now_ns();
@@ -167,10 +175,20 @@ static void fail_group(struct group *group, int error)
 {
 	if (error != -ENOSPC)
 		g_atomic_int_set(&group->local->read_only, 1);
+	cache_clear(group->local->committer.cache);
 	for (struct job *job = group->jobs; job; job = job->next) {
 		if (job->commit || job->depends_on_uncommitted)
 			evaluation_fail(&job->evaluation, error);
 		g_clear_pointer(&job->commit, log_entry_free);
+	}
+}
+
+static void keep_records(struct committer *committer, const struct log_entry *commit)
+{
+	for (guint i = 0; i < commit->changes->len; i++) {
+		const struct change *change = commit->changes->pdata[i];
+
+		cache_set(committer->cache, change->key, change->after);
 	}
 }
 
@@ -192,6 +210,7 @@ static void finish_group(struct group *group)
 		if (!job->commit)
 			continue;
 		__atomic_fetch_add(&committer->commits, 1, __ATOMIC_RELAXED);
+		keep_records(committer, job->commit);
 		if (committer->watch)
 			committer->watch(job->commit, committer->watch_arg);
 	}
@@ -230,20 +249,34 @@ static void answer(struct job *jobs)
 	}
 }
 
+static uint64_t look_at_space(struct committer *committer)
+{
+	int64_t time_ns = now_ns();
+
+	if (time_ns < committer->looked_ns || time_ns - committer->looked_ns > SPACE_TIME_NS ||
+	    committer->written_bytes > SPACE_BYTES) {
+		committer->free_bytes = local_free_bytes(committer->local);
+		committer->looked_ns = time_ns;
+		committer->written_bytes = 0;
+	}
+	return committer->free_bytes;
+}
+
 static void commit_group(struct committer *committer, struct job *jobs)
 {
 	struct local *local = committer->local;
 	struct group group = {
 		.local = local,
 		.jobs = jobs,
-		.overlay = overlay_new_group(&local->head.base),
+		.overlay = overlay_new_group(&local->head.base, committer->cache),
 		.batch = rocksdb_writebatch_create(),
 		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
-		.free_bytes = local_free_bytes(local),
+		.free_bytes = look_at_space(committer),
 	};
 
 	evaluate_group(&group);
 	finish_group(&group);
+	committer->written_bytes += group.bytes;
 	rocksdb_writebatch_destroy(group.batch);
 	overlay_free(group.overlay);
 	/* Those answered are likely to come back, to those who came meanwhile. */

@@ -6,7 +6,7 @@
  * thread would cost two switches, 8 to 12 us, where there is one client. */
 #pragma once
 
-#include "store/store.h"
+#include "store/cache.h"
 
 #include <pthread.h>
 
@@ -21,6 +21,10 @@ struct committer {
 	gint waiting;		/* lock to change, atomic to look at: their number */
 	bool leading;		/* lock: somebody commits */
 	gint expected;		/* the leader's: as many as may wait soon */
+	struct cache *cache;	/* the leader's */
+	uint64_t free_bytes;	/* the leader's: on the disk, when last looked at */
+	uint64_t written_bytes; /* the leader's: since then */
+	int64_t looked_ns;	/* the leader's: when that was */
 	store_watch_fn *watch;	/* set once, before the first submit */
 	void *watch_arg;	/* the same */
 	guint64 commits;	/* atomic */

@@ -36,7 +36,8 @@ int edits_size(uint64_t size, const GPtrArray *edits, uint64_t max_bytes, uint64
 	uint64_t peak = size;
 
 	for (guint i = 0; edits && i < edits->len; i++) {
-		if (!edit_end(edits->pdata[i], size, &size) || size > max_bytes || size > G_MAXSSIZE)
+		if (!edit_end(edits->pdata[i], size, &size) || size > max_bytes ||
+		    size > G_MAXSSIZE)
 			return -EFBIG;
 		peak = MAX(peak, size);
 	}

@@ -27,8 +27,7 @@ struct store_engine {
 	void (*get_status)(struct store *store, struct store_status *ret);
 	uint64_t (*new_ino)(struct store *store);
 	int (*check_space)(struct store *store, uint64_t bytes);
-	void (*get_space)(struct store *store, uint64_t *ret_total_bytes,
-			  uint64_t *ret_free_bytes);
+	void (*get_space)(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes);
 	void (*close)(struct store *store);
 };
 

@@ -24,7 +24,7 @@ static void unref_record(gpointer record)
 
 void evaluation_init(struct evaluation *evaluation)
 {
-	evaluation->result = (struct program_result){0};
+	evaluation->result = (struct program_result){ 0 };
 	evaluation->result.failures = g_ptr_array_new_with_free_func(failure_free);
 	evaluation->result.records = g_ptr_array_new_with_free_func(unref_record);
 	evaluation->path = g_ptr_array_new();
@@ -67,9 +67,9 @@ static uint64_t number_of(const struct record *record, enum compare_target targe
 	return record->mod_revision;
 }
 
-static bool order_holds(enum compare_operator operator, int order)
+static bool order_holds(enum compare_operator relation, int order)
 {
-	switch (operator) {
+	switch (relation) {
 	case COMPARE_EQUAL:
 		return order == 0;
 	case COMPARE_NOT_EQUAL:
@@ -86,15 +86,16 @@ static bool order_holds(enum compare_operator operator, int order)
 	g_assert_not_reached();
 }
 
+static int order_of(uint64_t left, uint64_t right)
+{
+	return left == right ? 0 : left > right ? 1 : -1;
+}
+
 static bool compare_holds(const struct compare *compare, const struct record *record)
 {
-	uint64_t number;
-
-	if (compare->target != COMPARE_VALUE) {
-		number = number_of(record, compare->target);
-		return order_holds(compare->operator, number < compare->number ? - 1 :
-						      number > compare->number);
-	}
+	if (compare->target != COMPARE_VALUE)
+		return order_holds(compare->operator,
+				   order_of(number_of(record, compare->target), compare->number));
 	/* What has no value compares as false, even to "not equal". */
 	if (!record || !record->value || !compare->value)
 		return false;
@@ -137,8 +138,8 @@ static void add_failed_compare(struct evaluation *evaluation, guint index,
 }
 
 /* *ret tells whether all hold. Those that do not are told of when `outermost`. */
-static int compare_all(struct evaluation *evaluation, const struct program *program,
-		       bool outermost, bool *ret)
+static int compare_all(struct evaluation *evaluation, const struct program *program, bool outermost,
+		       bool *ret)
 {
 	bool all = true;
 

@@ -4,9 +4,9 @@
  * first at everything that could refuse it and only then changes entries, so that it is
  * done as a whole or not at all. A key that is there has a directory above it, by
  * induction; so parents are looked up only where something is made. */
+#include "store/execute.h"
 #include "store/access.h"
 #include "store/edits.h"
-#include "store/execute.h"
 #include "store/overlay.h"
 #include "store/record.h"
 
@@ -95,7 +95,7 @@ int action_check_entry(struct action *action, const char *key, const struct reco
 static int check_growth(struct action *action, const char *key, const struct record *found,
 			uint64_t value_bytes)
 {
-	struct overlay_growth growth = {0, 0};
+	struct overlay_growth growth = { 0, 0 };
 
 	overlay_measure(action->overlay, key, found, value_bytes, &growth);
 	return overlay_check_growth(action->overlay, &growth);
@@ -272,8 +272,7 @@ static int patch_in_place(struct action *action, struct record *now)
 	GBytes *value = g_steal_pointer(&now->value);
 	int r;
 
-	r = edits_change(&value, op->edits,
-			 overlay_get_limits(action->overlay)->max_value_bytes);
+	r = edits_change(&value, op->edits, overlay_get_limits(action->overlay)->max_value_bytes);
 	record_take_value(now, value);
 	if (r == 0)
 		stamp(action, now);
@@ -293,8 +292,7 @@ static int patch_copy(struct action *action, struct record *found)
 	 * committer needs it for the history. */
 	if (!overlay_is_whole(action->overlay) && g_atomic_int_get(&found->refs) == 1)
 		g_clear_pointer(&found->value, g_bytes_unref);
-	r = edits_change(&value, op->edits,
-			 overlay_get_limits(action->overlay)->max_value_bytes);
+	r = edits_change(&value, op->edits, overlay_get_limits(action->overlay)->max_value_bytes);
 	record_take_value(now, value);
 	if (r < 0)
 		return r;
@@ -357,7 +355,7 @@ static int op_attr(struct action *action)
 static int remove_found(struct action *action, struct record *found)
 {
 	const struct op *op = action->op;
-	struct overlay_growth growth = {0, 0};
+	struct overlay_growth growth = { 0, 0 };
 	int r;
 
 	r = action_check_entry(action, op->key, found);
@@ -446,7 +444,7 @@ int overlay_apply(struct overlay *overlay, const struct op *op,
 		  const struct credentials *credentials, bool checked, int64_t now_ns,
 		  struct record **ret, char **ret_key)
 {
-	struct action action = {overlay, op, credentials, checked, now_ns, NULL};
+	struct action action = { overlay, op, credentials, checked, now_ns, NULL };
 	int r;
 
 	r = key_check(op->key);

@@ -43,7 +43,7 @@ static int list(struct snapshot *snapshot, const char *directory, const char *af
 static void submit(struct store *store, struct program *program, program_done_fn *done, void *arg)
 {
 	int r = fail_now(store);
-	struct program_result result = {.error = r, .revision = wrapper_get_revision(store)};
+	struct program_result result = { .error = r, .revision = wrapper_get_revision(store) };
 
 	if (r == 0) {
 		wrapper_submit(store, program, done, arg);

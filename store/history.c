@@ -411,7 +411,7 @@ int place_list(const struct place *place, const char *directory, const char *aft
 	       snapshot_visit_fn *visit, void *arg)
 {
 	const struct layout *layout = place->layout;
-	struct walk walk = {.place = place};
+	struct walk walk = { .place = place };
 	rocksdb_readoptions_t *options;
 	struct stored_key end;
 	int r;

@@ -93,8 +93,8 @@ static rocksdb_options_t *new_family_options(struct layout *layout, enum family 
 	rocksdb_options_set_compression(options, rocksdb_lz4_compression);
 	rocksdb_options_set_bottommost_compression(options, rocksdb_zstd_compression);
 	if (family == FAMILY_KEYS)
-		rocksdb_options_add_compact_on_deletion_collector_factory(
-			options, DELETION_WINDOW, DELETION_TRIGGER);
+		rocksdb_options_add_compact_on_deletion_collector_factory(options, DELETION_WINDOW,
+									  DELETION_TRIGGER);
 	return options;
 }
 
@@ -113,7 +113,7 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 	const rocksdb_options_t *options[FAMILY_COUNT];
 	char *error = NULL;
 
-	*layout = (struct layout){0};
+	*layout = (struct layout){ 0 };
 	layout->env = path ? NULL : rocksdb_create_mem_env();
 	layout->cache = rocksdb_cache_create_lru(BLOCK_CACHE_SIZE);
 	layout->options = new_database_options(layout, mode);
@@ -123,13 +123,14 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 	if (!path)
 		path = "/store";
 	if (mode == LAYOUT_SALVAGE)
-		layout->db = rocksdb_open_for_read_only_column_families(
-			layout->options, path, FAMILY_COUNT, family_names, options,
-			layout->families, 0, &error);
+		layout->db = rocksdb_open_for_read_only_column_families(layout->options, path,
+									FAMILY_COUNT, family_names,
+									options, layout->families,
+									0, &error);
 	else
-		layout->db =
-			rocksdb_open_column_families(layout->options, path, FAMILY_COUNT,
-						     family_names, options, layout->families, &error);
+		layout->db = rocksdb_open_column_families(layout->options, path, FAMILY_COUNT,
+							  family_names, options, layout->families,
+							  &error);
 	if (!error)
 		return 0;
 	*ret_error = g_strdup(error);
@@ -252,8 +253,8 @@ int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *
 
 /* ---- Writing -------------------------------------------------------------------- */
 
-void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch,
-			 const char *name, uint64_t number)
+void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
+			 uint64_t number)
 {
 	char bytes[sizeof(number)];
 
@@ -264,14 +265,14 @@ void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batc
 
 /* Puts `prefix` (of `prefix_size`), the header of `record`, and its value, gathered from
  * where they are. */
-static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch,
-		      enum family family, const struct stored_key *stored,
-		      const struct record *record, const char *prefix, size_t prefix_size)
+static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch, enum family family,
+		      const struct stored_key *stored, const struct record *record,
+		      const char *prefix, size_t prefix_size)
 {
 	guint8 header[RECORD_HEADER_SIZE];
-	const char *keys[] = {stored->bytes};
-	const char *parts[] = {prefix, (const char *)header, NULL};
-	size_t sizes[] = {prefix_size, sizeof(header), 0};
+	const char *keys[] = { stored->bytes };
+	const char *parts[] = { prefix, (const char *)header, NULL };
+	size_t sizes[] = { prefix_size, sizeof(header), 0 };
 
 	g_assert(record->type == RECORD_DIRECTORY || record->value);
 	record_encode_header(record, header);
@@ -290,8 +291,8 @@ void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batc
 	batch_put(layout, batch, FAMILY_KEYS, &stored, record, NULL, 0);
 }
 
-void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch,
-			  const char *key, const struct record *record, uint64_t revision)
+void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			  const struct record *record, uint64_t revision)
 {
 	struct stored_key stored;
 	char superseded[sizeof(revision)];

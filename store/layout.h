@@ -81,8 +81,8 @@ int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *
 /* A number in `meta`. -ENOENT, -EIO. */
 int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
 		      const char *name, uint64_t *ret);
-void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch,
-			 const char *name, uint64_t number);
+void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
+			 uint64_t number);
 /* The key of a log entry, and of numbers. */
 void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)]);
 
@@ -90,7 +90,7 @@ void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)]);
 void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
 			 const struct record *record);
 /* Writes one record to the history, superseded at `revision`. */
-void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch,
-			  const char *key, const struct record *record, uint64_t revision);
+void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			  const struct record *record, uint64_t revision);
 void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
 			 const struct record *record);

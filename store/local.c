@@ -118,8 +118,8 @@ static uint64_t deleted_revision(void *arg, const char *key)
 static void evaluate(struct store *store, const struct program *program, program_done_fn *done,
 		     void *arg)
 {
-	const struct overlay_limits none = {0, 0, 0};
-	struct evaluation evaluation = {.deleted_revision = deleted_revision};
+	const struct overlay_limits none = { 0, 0, 0 };
+	struct evaluation evaluation = { .deleted_revision = deleted_revision };
 	g_autoptr(snapshot) snapshot = NULL;
 	int r;
 
@@ -196,7 +196,7 @@ static void get_status(struct store *store, struct store_status *ret)
 {
 	struct local *local = local_of(store);
 
-	*ret = (struct store_status){0};
+	*ret = (struct store_status){ 0 };
 	memcpy(ret->id, local->id, sizeof(ret->id));
 	ret->revision = get_revision(store);
 	ret->oldest_revision = local->oldest_revision;

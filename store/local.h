@@ -18,14 +18,14 @@ struct local_snapshot {
 };
 
 struct local {
-	struct store base;	     /* first */
-	struct layout layout;	     /* set once */
+	struct store base;	      /* first */
+	struct layout layout;	      /* set once */
 	struct store_options options; /* set once; `path` is `path` below */
-	char *path;		     /* set once; NULL: in memory */
-	int marker;		     /* set once: the locked marker file; -1: in memory */
-	char id[37];		     /* set once */
-	uint64_t oldest_revision;    /* set once */
-	struct local_snapshot head;  /* set once */
+	char *path;		      /* set once; NULL: in memory */
+	int marker;		      /* set once: the locked marker file; -1: in memory */
+	char id[37];		      /* set once */
+	uint64_t oldest_revision;     /* set once */
+	struct local_snapshot head;   /* set once */
 	struct committer committer;
 	gint64 opened;	       /* set once: how often the store was opened */
 	guint64 next_ino;      /* atomic */

@@ -11,8 +11,8 @@
 #define LOG_TEXT_MAX 65535 /* bytes of an id, a command or a message */
 
 static const char *const kind_names[] = {
-	[CHANGE_PUT] = "put",	      [CHANGE_DELETE] = "delete", [CHANGE_MKDIR] = "mkdir",
-	[CHANGE_RMDIR] = "rmdir",     [CHANGE_SYMLINK] = "symlink", [CHANGE_ATTR] = "attr",
+	[CHANGE_PUT] = "put",	  [CHANGE_DELETE] = "delete",	[CHANGE_MKDIR] = "mkdir",
+	[CHANGE_RMDIR] = "rmdir", [CHANGE_SYMLINK] = "symlink", [CHANGE_ATTR] = "attr",
 	[CHANGE_TOUCH] = "touch",
 };
 

@@ -9,6 +9,7 @@
 #include "store/log.h"
 #include "store/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -104,20 +105,23 @@ static int fill_layout(const struct layout *layout)
 static int check_creatable(const char *path, char **ret_message)
 {
 	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
-	GDir *directory;
-	bool empty;
+	struct dirent *entry;
+	bool empty = true;
+	DIR *directory;
 
 	if (access(marker, F_OK) == 0)
 		return refuse(ret_message, -EEXIST,
 			      g_strdup_printf("cannot make a store in '%s': it is one already",
 					      path));
-	directory = g_dir_open(path, 0, NULL);
+	directory = opendir(path);
 	if (!directory)
-		return refuse(ret_message, errno ? -errno : -EIO,
+		return refuse(ret_message, -errno,
 			      g_strdup_printf("cannot make a store in '%s': %s", path,
 					      g_strerror(errno)));
-	empty = g_dir_read_name(directory) == NULL;
-	g_dir_close(directory);
+	while ((entry = readdir(directory)))
+		empty = empty && entry->d_name[0] == '.' &&
+			(!entry->d_name[1] || strcmp(entry->d_name, "..") == 0);
+	closedir(directory);
 	if (!empty)
 		return refuse(ret_message, -ENOTEMPTY,
 			      g_strdup_printf("cannot make a store in '%s': it is not empty; "
@@ -362,8 +366,8 @@ static int read_id(struct local *local)
 	size_t size;
 	int r;
 
-	r = layout_get(&local->layout, local->layout.newest, FAMILY_META, META_ID,
-		       strlen(META_ID), &slice);
+	r = layout_get(&local->layout, local->layout.newest, FAMILY_META, META_ID, strlen(META_ID),
+		       &slice);
 	if (r < 0)
 		return r;
 	bytes = rocksdb_pinnableslice_value(slice, &size);

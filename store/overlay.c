@@ -21,10 +21,11 @@ struct overlay {
 	struct overlay_limits limits;
 	GTree *entries; /* key, the entry's -> struct entry */
 	uint64_t bytes;
-	bool whole;	     /* bases keep their values */
-	GHashTable *seen;    /* a group: key -> record as read from the head, NULL: absent */
-	uint64_t seen_bytes; /* of the values in it */
-	GHashTable *removed; /* a program: inode number (the record's) -> record deleted */
+	bool whole;		   /* bases keep their values */
+	GHashTable *seen;	   /* a group: key -> record as read from the head, NULL: absent */
+	uint64_t seen_bytes;	   /* of the values in it */
+	const struct cache *cache; /* a group: borrowed */
+	GHashTable *removed;	   /* a program: inode number (the record's) -> record deleted */
 };
 
 static int compare_keys(gconstpointer left, gconstpointer right, gpointer arg)
@@ -65,12 +66,13 @@ static void unref_seen(gpointer record)
 	record_unref(record);
 }
 
-struct overlay *overlay_new_group(struct snapshot *head)
+struct overlay *overlay_new_group(struct snapshot *head, const struct cache *cache)
 {
-	const struct overlay_limits none = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	const struct overlay_limits none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	struct overlay *overlay = overlay_new(head, &none);
 
 	overlay->whole = true;
+	overlay->cache = cache;
 	overlay->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_seen);
 	return overlay;
 }
@@ -131,6 +133,9 @@ static int get_seen(struct overlay *overlay, const char *key, struct record **re
 		*ret = record_ref(found);
 		return 0;
 	}
+	*ret = cache_get(overlay->cache, key);
+	if (*ret)
+		return 0;
 	r = snapshot_get(overlay->snapshot, key, ret);
 	if (r == 0)
 		remember(overlay, key, *ret);
@@ -256,7 +261,7 @@ static int list_below(struct overlay *overlay, const char *directory, snapshot_v
 
 static void listing_add(struct listing *listing, const char *name, struct record *record)
 {
-	struct listed listed = {g_strdup(name), record};
+	struct listed listed = { g_strdup(name), record };
 
 	g_array_append_val(listing->listed, listed);
 }
@@ -286,7 +291,7 @@ int overlay_list(struct overlay *overlay, const char *directory, snapshot_visit_
 {
 	g_autofree char *prefix = prefix_of(directory);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(struct listed));
-	struct listing listing = {overlay, prefix, all};
+	struct listing listing = { overlay, prefix, all };
 	int r;
 
 	g_array_set_clear_func(all, listed_clear);
@@ -321,7 +326,7 @@ static int stop_at_kept(const char *name, struct record *record, void *arg)
 int overlay_check_empty(struct overlay *overlay, const char *directory)
 {
 	g_autofree char *prefix = prefix_of(directory);
-	struct listing listing = {overlay, prefix, NULL};
+	struct listing listing = { overlay, prefix, NULL };
 	int r;
 
 	r = each_own_child(overlay, prefix, stop_at_present, NULL);
@@ -347,7 +352,7 @@ static gboolean foreach_entry(gpointer key, gpointer value, gpointer data)
 
 int overlay_foreach(struct overlay *overlay, overlay_visit_fn *visit, void *arg)
 {
-	struct foreach each = {visit, arg, 0};
+	struct foreach each = { visit, arg, 0 };
 
 	g_tree_foreach(overlay->entries, foreach_entry, &each);
 	return each.result;
@@ -361,6 +366,11 @@ uint64_t overlay_keys(const struct overlay *overlay)
 uint64_t overlay_bytes(const struct overlay *overlay)
 {
 	return overlay->bytes;
+}
+
+void overlay_set_limits(struct overlay *overlay, const struct overlay_limits *limits)
+{
+	overlay->limits = *limits;
 }
 
 const struct overlay_limits *overlay_get_limits(const struct overlay *overlay)

@@ -106,7 +106,7 @@ static bool type_is_known(enum record_type type)
 int record_decode(const void *data, size_t size, bool with_value, struct record **ret)
 {
 	struct reader reader = reader_of(data, size);
-	struct record head = {0};
+	struct record head = { 0 };
 	uint8_t format = read_u8(&reader);
 	uint8_t flags = read_u8(&reader);
 
@@ -126,7 +126,7 @@ int record_decode(const void *data, size_t size, bool with_value, struct record 
 int record_peek(const void *data, size_t size, uint64_t *ret_last_revision)
 {
 	struct reader reader = reader_of(data, size);
-	struct record head = {0};
+	struct record head = { 0 };
 
 	read_u8(&reader);
 	read_u8(&reader);

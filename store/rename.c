@@ -57,7 +57,7 @@ static int collect_entries(struct moves *moves, const char *from, const char *to
 {
 	uint64_t max_keys = overlay_get_limits(moves->action->overlay)->max_keys;
 	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(g_free);
-	struct names names = {all, max_keys - MIN(max_keys, moves->all->len)};
+	struct names names = { all, max_keys - MIN(max_keys, moves->all->len) };
 	int r;
 
 	r = overlay_list(moves->action->overlay, from, collect_name, &names);
@@ -98,7 +98,7 @@ static int collect_tree(struct moves *moves, const char *from, const char *to)
 static int check_growth(struct moves *moves, const char *replaced, struct record *target)
 {
 	struct overlay *overlay = moves->action->overlay;
-	struct overlay_growth growth = {0, 0};
+	struct overlay_growth growth = { 0, 0 };
 
 	if (target)
 		overlay_measure_delete(overlay, replaced, target, &growth);
@@ -151,7 +151,7 @@ static int check_replaced(struct action *action, const struct record *source,
 /* Moving a directory elsewhere changes its "..": that needs the right to write it. */
 static int check_leaving(struct action *action, const char *key, const struct record *record)
 {
-	const struct attributes none = {0};
+	const struct attributes none = { 0 };
 	g_autofree char *from = key_parent(action->op->key);
 	g_autofree char *to = key_parent(action->op->target);
 	int r;
@@ -221,7 +221,7 @@ static int move_all(struct action *action, struct record *target)
 {
 	const struct op *op = action->op;
 	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(move_free);
-	struct moves moves = {action, all, 0};
+	struct moves moves = { action, all, 0 };
 	bool exchange = op->flags & OP_EXCHANGE;
 	int r;
 

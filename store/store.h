@@ -17,12 +17,12 @@
 
 /* Makes g_autoptr(name) work for `struct name`. GLib's own macro wants a typedef of the
  * same name, which every variable called after its type would then shadow. */
-#define DEFINE_AUTOPTR(name, release)                                                              \
-	typedef struct name *_GLIB_AUTOPTR_TYPENAME(name);                                         \
-	static G_GNUC_UNUSED inline void _GLIB_AUTOPTR_FUNC_NAME(name)(struct name * *pointer)     \
-	{                                                                                          \
-		release(*pointer);                                                                 \
-	}                                                                                          \
+#define DEFINE_AUTOPTR(name, release)                                                          \
+	typedef struct name *_GLIB_AUTOPTR_TYPENAME(name);                                     \
+	static G_GNUC_UNUSED inline void _GLIB_AUTOPTR_FUNC_NAME(name)(struct name * *pointer) \
+	{                                                                                      \
+		release(*pointer);                                                             \
+	}                                                                                      \
 	struct name
 
 /* 0 when `key` is a key ("" included); -ENAMETOOLONG when it or a component is too long;
@@ -237,7 +237,7 @@ DEFINE_AUTOPTR(program, program_free);
 
 /* Adds a compare of a number and returns it (the program owns it). */
 struct compare *program_compare(struct program *program, enum compare_target target,
-				enum compare_operator operator, const char *key, uint64_t number);
+				enum compare_operator relation, const char *key, uint64_t number);
 /* Adds a then-operation on `key` and returns it, to be completed (the program owns it). */
 struct op *program_add(struct program *program, enum op_kind kind, const char *key);
 /* The same for an else-operation. */
@@ -316,6 +316,9 @@ struct overlay_limits {
 struct overlay *overlay_new(struct snapshot *snapshot, const struct overlay_limits *limits);
 void overlay_free(struct overlay *overlay); /* accepts NULL */
 DEFINE_AUTOPTR(overlay, overlay_free);
+
+/* Other limits from now on; what exceeds them already stays. */
+void overlay_set_limits(struct overlay *overlay, const struct overlay_limits *limits);
 
 /* As snapshot_get and snapshot_list, with the overlay's changes; entries of a listing come
  * in byte order of their names. */

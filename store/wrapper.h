@@ -14,8 +14,7 @@ struct wrapper {
 	struct wrapped_snapshot head;
 };
 
-void wrapper_init(struct wrapper *wrapper, const struct store_engine *engine,
-		  struct store *inner);
+void wrapper_init(struct wrapper *wrapper, const struct store_engine *engine, struct store *inner);
 
 int wrapper_take_snapshot(struct store *store, uint64_t revision, struct snapshot **ret);
 struct snapshot *wrapper_get_head(struct store *store);
@@ -23,8 +22,7 @@ void wrapper_free_snapshot(struct snapshot *snapshot);
 int wrapper_get(struct snapshot *snapshot, const char *key, struct record **ret);
 int wrapper_list(struct snapshot *snapshot, const char *directory, const char *after,
 		 snapshot_visit_fn *visit, void *arg);
-void wrapper_submit(struct store *store, struct program *program, program_done_fn *done,
-		    void *arg);
+void wrapper_submit(struct store *store, struct program *program, program_done_fn *done, void *arg);
 void wrapper_evaluate(struct store *store, const struct program *program, program_done_fn *done,
 		      void *arg);
 int wrapper_read_log(struct store *store, uint64_t revision, struct log_entry **ret);

@@ -13,6 +13,7 @@ enum {
 	EXIT_USAGE = 64,    /* the words given make no sense */
 	EXIT_NO_MOUNT = 69, /* there is no such mount, or none could be made */
 	EXIT_STORE = 74,    /* the store could not be opened, or failed */
+	EXIT_CONFLICT = 75, /* refused by a conflict: the same may work later */
 };
 
 struct command {
@@ -29,6 +30,7 @@ extern const struct command init_command;
 extern const struct command mount_command;
 extern const struct command umount_command;
 extern const struct command status_command;
+extern const struct command run_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
  * after them. True: go on, *ret_arguments has them (free with g_strfreev). False: end

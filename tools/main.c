@@ -12,6 +12,7 @@ static const struct command *const commands[] = {
 	&mount_command,
 	&umount_command,
 	&status_command,
+	&run_command,
 };
 
 static const struct command *find_command(const char *name)

@@ -13,6 +13,7 @@
 #define CALLBACK(function) ((gpointer)(uintptr_t)(function))
 
 #define MAX_SYNC_MS (60 * 60 * 1000)
+#define MAX_SECONDS (10 * 365 * 24 * 60 * 60)
 
 static const struct limit {
 	const char *option;
@@ -30,6 +31,13 @@ static const struct limit {
 	  1000 * 1000 },
 	{ "--max-user-txns", offsetof(struct mount_options, registry.max_user_transactions), false,
 	  1000 * 1000 },
+	{ "--max-user-size", offsetof(struct mount_options, registry.max_user_bytes), true,
+	  UINT64_C(1) << 40 },
+	{ "--max-user-reads", offsetof(struct mount_options, registry.max_user_reads), false,
+	  UINT64_C(1) << 40 },
+	{ "--txn-timeout", offsetof(struct mount_options, registry.idle_timeout_s), false,
+	  MAX_SECONDS },
+	{ "--txn-max-age", offsetof(struct mount_options, registry.max_age_s), false, MAX_SECONDS },
 	{ "--max-message", offsetof(struct mount_options, registry.max_message_bytes), true,
 	  1 << 20 },
 };
@@ -157,6 +165,15 @@ const GOptionEntry mount_option_entries[] = {
 	  "Open transactions in all (default 65536)", "COUNT" },
 	{ "max-user-txns", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Open transactions of one user (default 1024)", "COUNT" },
+	{ "max-user-size", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Bytes of write sets and open files of one user (default 1G)", "SIZE" },
+	{ "max-user-reads", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Items in the read sets of one user (default 4000000)", "COUNT" },
+	{ "txn-timeout", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Idle seconds until a transaction that belongs to no process is over (default 3600)",
+	  "SECONDS" },
+	{ "txn-max-age", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Seconds after which any transaction ends (default 86400)", "SECONDS" },
 	{ "max-message", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of a commit message (default 4K)", "SIZE" },
 	{ "log-level", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_log_level),

@@ -364,7 +364,7 @@ static enum commit_step begin_commit_locked(struct txn *txn, const char *text, s
 	case TXN_OPEN:
 		break;
 	}
-	*ret_outcome = take_message(txn, text, text_bytes);
+	*ret_outcome = txn->reads_lost ? -EDQUOT : take_message(txn, text, text_bytes);
 	if (*ret_outcome < 0)
 		return STEP_KNOWN;
 	txn->used = true;
@@ -424,10 +424,12 @@ int txn_restart(struct txn *txn)
 		r = -EBUSY;
 	} else {
 		txn_clear_round_locked(txn);
+		g_clear_pointer(&txn->message, g_free);
 		swap_pointers(&txn->writes, &writes);
 		swap_pointers(&txn->snapshot, &snapshot);
 		txn->round++;
 		txn->state = TXN_OPEN;
+		txn_account_locked(txn);
 	}
 	pthread_mutex_unlock(&txn->lock);
 	return r;
@@ -457,6 +459,29 @@ int txn_set_isolation(struct txn *txn, const char *word)
 			txn, g_strdup("isolation: this round has read or written already"));
 	}
 	pthread_mutex_unlock(&txn->lock);
+	return r;
+}
+
+int txn_set_timeout(struct txn *txn, const char *word)
+{
+	guint64 seconds = UINT64_MAX;
+	int r = 0;
+
+	if (strcmp(word, "max") != 0 &&
+	    !g_ascii_string_to_unsigned(word, 10, 1, G_MAXINT32, &seconds, NULL))
+		r = -EINVAL;
+	pthread_mutex_lock(&txn->lock);
+	txn_note_use(txn);
+	if (txn->state == TXN_OVER)
+		r = -ESTALE;
+	if (r == 0)
+		txn->timeout_s = seconds;
+	else if (r == -EINVAL)
+		txn_set_last_error_locked(
+			txn, g_strdup("timeout: neither a number of seconds nor max"));
+	pthread_mutex_unlock(&txn->lock);
+	if (r == 0)
+		registry_wake(txn->registry);
 	return r;
 }
 

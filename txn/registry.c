@@ -1,5 +1,6 @@
-/* The registry: transactions by name, and the processes that own them. One thread waits for
- * the end of owners (a pidfd each in one epoll set). A transaction begun through `new`
+/* The registry: transactions by name, the processes that own them, and their time-outs. One
+ * thread waits for the end of owners (a pidfd each in one epoll set) and until the next
+ * time-out is due. A transaction begun through `new`
  * passes to the next ancestor of the same user while nothing was done in it, so that
  * t=$(cat new) gives it to the shell and not to cat. */
 #include "txn/transaction.h"
@@ -17,9 +18,11 @@ struct registry {
 	struct store *store;		 /* set once */
 	struct registry_options options; /* set once */
 	char *id_prefix;		 /* set once: tells this mount's transactions from others' */
+	struct accounts *accounts;	 /* set once */
 	int epoll_fd;			 /* set once */
-	int stop_fd;			 /* set once */
-	pthread_t owner_thread;		 /* set once */
+	int wake_fd;			 /* set once */
+	pthread_t end_thread;		 /* set once: ends what is due */
+	gint stop;			 /* atomic */
 
 	/* Held while the hook runs, so that taking it back waits for it. */
 	pthread_mutex_t ended_lock;
@@ -31,6 +34,7 @@ struct registry {
 	GHashTable *by_number; /* lock: number -> txn, no reference */
 	uint64_t last_number;  /* lock */
 	uint64_t abandoned;    /* lock */
+	int64_t due_us;	       /* lock: monotonic, when the next time-out may be due */
 };
 
 void registry_options_init(struct registry_options *options)
@@ -43,7 +47,11 @@ void registry_options_init(struct registry_options *options)
 		},
 		.max_transactions = 65536,
 		.max_user_transactions = 1024,
+		.max_user_bytes = G_GUINT64_CONSTANT(1) << 30,
+		.max_user_reads = 4000000,
 		.max_message_bytes = 4096,
+		.idle_timeout_s = 3600,
+		.max_age_s = 24 * 3600,
 	};
 }
 
@@ -118,34 +126,158 @@ static void owner_ended(struct registry *registry, uint64_t number)
 		txn_end(txn);
 }
 
-static void *watch_owners(void *arg)
+/* ---- Ending --------------------------------------------------------------------- */
+
+static void note_abandoned(struct registry *registry, struct txn *txn)
+{
+	pthread_mutex_lock(&registry->lock);
+	registry->abandoned++;
+	pthread_mutex_unlock(&registry->lock);
+	g_message("transaction %s (%s) of uid %u ended with writes that were not committed",
+		  txn->name, txn->id, txn->credentials->uid);
+}
+
+static void tell_ended(struct registry *registry, struct txn *txn)
+{
+	pthread_mutex_lock(&registry->ended_lock);
+	if (registry->ended)
+		registry->ended(txn, registry->ended_arg);
+	pthread_mutex_unlock(&registry->ended_lock);
+}
+
+void registry_forget(struct registry *registry, struct txn *txn, bool abandoned)
+{
+	static const struct account one_less = { .transactions = -1 };
+	bool registered;
+
+	if (abandoned)
+		note_abandoned(registry, txn);
+	pthread_mutex_lock(&registry->lock);
+	registered = txn->registered;
+	txn->registered = false;
+	unwatch_owner(txn);
+	if (registered) {
+		g_hash_table_remove(registry->by_name, txn->name);
+		g_hash_table_remove(registry->by_number, &txn->number);
+		accounts_adjust(registry->accounts, txn->credentials->uid, &one_less);
+	}
+	pthread_mutex_unlock(&registry->lock);
+	if (!registered)
+		return;
+	tell_ended(registry, txn);
+	txn_unref(txn);
+}
+
+/* ---- Time-outs ------------------------------------------------------------------ */
+
+/* It belongs to no process that could end it: its name stays until rmdir. */
+static void expire(struct registry *registry, struct txn *txn)
+{
+	bool abandoned;
+
+	pthread_mutex_lock(&txn->lock);
+	txn->expired = true;
+	txn_set_last_error_locked(txn, g_strdup("over: it was idle for too long, or too old"));
+	pthread_mutex_unlock(&txn->lock);
+	if (txn_mark_over(txn, &abandoned) && abandoned)
+		note_abandoned(registry, txn);
+	tell_ended(registry, txn);
+}
+
+/* Ends what is due, and finds out when the next is. */
+static void end_overdue(struct registry *registry)
+{
+	g_autoptr(GPtrArray) open = registry_list(registry);
+	int64_t now_us = g_get_monotonic_time(), next_us = G_MAXINT64;
+
+	for (guint i = 0; i < open->len; i++) {
+		struct txn *txn = g_ptr_array_index(open, i);
+		int64_t left_us = txn_time_left_us(txn, now_us);
+
+		if (left_us > 0)
+			next_us = MIN(next_us, left_us);
+		else if (txn->owned)
+			txn_end(txn);
+		else
+			expire(registry, txn);
+	}
+	pthread_mutex_lock(&registry->lock);
+	registry->due_us = next_us == G_MAXINT64 ? G_MAXINT64 : now_us + next_us;
+	pthread_mutex_unlock(&registry->lock);
+}
+
+/* Milliseconds, as epoll_wait(2) wants them. */
+static int time_until_due_ms(struct registry *registry)
+{
+	int64_t due_us;
+
+	pthread_mutex_lock(&registry->lock);
+	due_us = registry->due_us;
+	pthread_mutex_unlock(&registry->lock);
+	if (due_us == G_MAXINT64)
+		return -1;
+	return (int)CLAMP((due_us - g_get_monotonic_time()) / 1000 + 1, 0, G_MAXINT);
+}
+
+static void *end_transactions(void *arg)
 {
 	struct registry *registry = arg;
 	struct epoll_event events[MAX_EVENTS];
 
-	for (;;) {
-		int count = epoll_wait(registry->epoll_fd, events, MAX_EVENTS, -1);
+	while (!g_atomic_int_get(&registry->stop)) {
+		int count = epoll_wait(registry->epoll_fd, events, MAX_EVENTS,
+				       time_until_due_ms(registry));
+		bool woken = false;
+		eventfd_t ignored;
 
 		for (int i = 0; i < count; i++) {
 			if (events[i].data.u64 == 0)
-				return NULL;
-			owner_ended(registry, events[i].data.u64);
+				woken = eventfd_read(registry->wake_fd, &ignored) == 0;
+			else
+				owner_ended(registry, events[i].data.u64);
 		}
+		/* Many owners may end at once: looking at all transactions each time would
+		 * cost the square of them. */
+		if (woken || time_until_due_ms(registry) == 0)
+			end_overdue(registry);
 	}
+	return NULL;
+}
+
+void registry_wake(struct registry *registry)
+{
+	eventfd_write(registry->wake_fd, 1);
 }
 
 /* ---- Life ----------------------------------------------------------------------- */
 
-static void start_owner_thread(struct registry *registry)
+static void start_end_thread(struct registry *registry)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 0 };
 
 	registry->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	registry->stop_fd = eventfd(0, EFD_CLOEXEC);
-	g_assert(registry->epoll_fd >= 0 && registry->stop_fd >= 0);
-	epoll_ctl(registry->epoll_fd, EPOLL_CTL_ADD, registry->stop_fd, &event);
-	if (pthread_create(&registry->owner_thread, NULL, watch_owners, registry) != 0)
-		g_error("cannot start the thread that watches owners");
+	registry->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g_assert(registry->epoll_fd >= 0 && registry->wake_fd >= 0);
+	epoll_ctl(registry->epoll_fd, EPOLL_CTL_ADD, registry->wake_fd, &event);
+	if (pthread_create(&registry->end_thread, NULL, end_transactions, registry) != 0)
+		g_error("cannot start the thread that ends transactions");
+}
+
+struct accounts *registry_accounts(struct registry *registry)
+{
+	return registry->accounts;
+}
+
+struct store *registry_store(struct registry *registry)
+{
+	return registry->store;
+}
+
+int registry_charge(struct registry *registry, uid_t uid, int64_t bytes)
+{
+	const struct account change = { .bytes = bytes };
+
+	return accounts_charge(registry->accounts, uid, &change);
 }
 
 struct registry *registry_new(struct store *store, const struct registry_options *options)
@@ -159,7 +291,13 @@ struct registry *registry_new(struct store *store, const struct registry_options
 	pthread_mutex_init(&registry->ended_lock, NULL);
 	registry->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	registry->by_number = g_hash_table_new(g_int64_hash, g_int64_equal);
-	start_owner_thread(registry);
+	registry->accounts = accounts_new(&(struct account_limits){
+		.max_bytes = options->max_user_bytes,
+		.max_reads = options->max_user_reads,
+		.max_transactions = options->max_user_transactions,
+	});
+	registry->due_us = G_MAXINT64;
+	start_end_thread(registry);
 	return registry;
 }
 
@@ -169,17 +307,20 @@ void registry_free(struct registry *registry)
 
 	if (!registry)
 		return;
-	eventfd_write(registry->stop_fd, 1);
-	pthread_join(registry->owner_thread, NULL);
+	g_atomic_int_set(&registry->stop, 1);
+	registry_wake(registry);
+	pthread_join(registry->end_thread, NULL);
 	open = registry_list(registry);
 	for (guint i = 0; i < open->len; i++)
 		txn_end(g_ptr_array_index(open, i));
-	close(registry->stop_fd);
+	g_clear_pointer(&open, g_ptr_array_unref);
+	close(registry->wake_fd);
 	close(registry->epoll_fd);
 	g_hash_table_unref(registry->by_name);
 	g_hash_table_unref(registry->by_number);
 	pthread_mutex_destroy(&registry->lock);
 	pthread_mutex_destroy(&registry->ended_lock);
+	accounts_free(registry->accounts);
 	g_free(registry->id_prefix);
 	g_free(registry);
 }
@@ -195,6 +336,14 @@ void registry_on_end(struct registry *registry, registry_ended_fn *ended, void *
 const struct registry_options *registry_get_options(const struct registry *registry)
 {
 	return &registry->options;
+}
+
+void registry_get_usage(struct registry *registry, int64_t *ret_bytes, int64_t *ret_reads)
+{
+	struct account total = accounts_total(registry->accounts);
+
+	*ret_bytes = total.bytes;
+	*ret_reads = total.reads;
 }
 
 uint64_t registry_count(struct registry *registry)
@@ -276,31 +425,23 @@ static int find_owner(struct txn *txn, const char *name, pid_t tid)
 	return pid < 0 ? -ESRCH : process_claim(tid, pid, &txn->owner);
 }
 
-static guint count_of_user(struct registry *registry, uid_t uid)
-{
-	GHashTableIter iter;
-	struct txn *txn;
-	guint count = 0;
-
-	g_hash_table_iter_init(&iter, registry->by_name);
-	while (g_hash_table_iter_next(&iter, NULL, (void **)&txn)) {
-		if (txn->credentials->uid == uid)
-			count++;
-	}
-	return count;
-}
-
 /* Under the lock. */
 static int admit(struct registry *registry, struct txn *txn)
 {
+	static const struct account one = { .transactions = 1 };
+
 	if (g_hash_table_contains(registry->by_name, txn->name))
 		return -EEXIST;
-	if (g_hash_table_size(registry->by_name) >= registry->options.max_transactions ||
-	    (txn->credentials->uid != 0 && count_of_user(registry, txn->credentials->uid) >=
-						   registry->options.max_user_transactions))
+	if (g_hash_table_size(registry->by_name) >= registry->options.max_transactions)
 		return -EDQUOT;
 	if (txn->owned && !watch_owner(registry, txn) && !pass_on(registry, txn))
 		return -ESRCH;
+	if (accounts_charge(registry->accounts, txn->credentials->uid, &one) < 0) {
+		unwatch_owner(txn);
+		return -EDQUOT;
+	}
+	if (!txn->owned)
+		txn->timeout_s = registry->options.idle_timeout_s;
 	txn->registered = true;
 	g_hash_table_insert(registry->by_name, txn->name, txn_ref(txn));
 	g_hash_table_insert(registry->by_number, &txn->number, txn);
@@ -319,8 +460,19 @@ static struct txn *make_txn(struct registry *registry, const char *name,
 	pthread_mutex_unlock(&registry->lock);
 	chosen = g_strdup_printf("new-%" G_GUINT64_FORMAT, number);
 	id = g_strdup_printf("%s-%" G_GUINT64_FORMAT, registry->id_prefix, number);
-	return txn_new(registry->store, registry, name ? name : chosen, id, number, credentials,
-		       snapshot);
+	return txn_new(registry, name ? name : chosen, id, number, credentials, snapshot);
+}
+
+static bool is_due_first(struct registry *registry, struct txn *txn)
+{
+	int64_t now_us = g_get_monotonic_time();
+	int64_t left_us = txn_time_left_us(txn, now_us);
+	bool first;
+
+	pthread_mutex_lock(&registry->lock);
+	first = left_us < registry->due_us - now_us;
+	pthread_mutex_unlock(&registry->lock);
+	return first;
 }
 
 static int try_begin(struct registry *registry, const char *name, pid_t tid,
@@ -339,9 +491,12 @@ static int try_begin(struct registry *registry, const char *name, pid_t tid,
 	pthread_mutex_lock(&registry->lock);
 	r = admit(registry, txn);
 	pthread_mutex_unlock(&registry->lock);
-	if (r == 0)
-		*ret = g_steal_pointer(&txn);
-	return r;
+	if (r < 0)
+		return r;
+	if (is_due_first(registry, txn))
+		registry_wake(registry);
+	*ret = g_steal_pointer(&txn);
+	return 0;
 }
 
 int registry_begin(struct registry *registry, const char *name, pid_t tid,
@@ -435,33 +590,4 @@ GPtrArray *registry_list(struct registry *registry)
 	pthread_mutex_unlock(&registry->lock);
 	g_ptr_array_sort(open, by_name);
 	return open;
-}
-
-/* ---- Ending --------------------------------------------------------------------- */
-
-void registry_forget(struct registry *registry, struct txn *txn, bool abandoned)
-{
-	bool registered;
-
-	pthread_mutex_lock(&registry->lock);
-	registered = txn->registered;
-	txn->registered = false;
-	unwatch_owner(txn);
-	if (registered) {
-		g_hash_table_remove(registry->by_name, txn->name);
-		g_hash_table_remove(registry->by_number, &txn->number);
-	}
-	if (abandoned)
-		registry->abandoned++;
-	pthread_mutex_unlock(&registry->lock);
-	if (abandoned)
-		g_message("transaction %s (%s) of uid %u ended with writes that were not committed",
-			  txn->name, txn->id, txn->credentials->uid);
-	if (!registered)
-		return;
-	pthread_mutex_lock(&registry->ended_lock);
-	if (registry->ended)
-		registry->ended(txn, registry->ended_arg);
-	pthread_mutex_unlock(&registry->ended_lock);
-	txn_unref(txn);
 }

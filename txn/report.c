@@ -135,8 +135,7 @@ static void evaluated(const struct program_result *result, void *arg)
 		conflicts_from_result(evaluation->store, result, evaluation->items);
 }
 
-/* What would conflict if it committed now. */
-static GPtrArray *would_conflict(struct txn *txn)
+GPtrArray *txn_would_conflict(struct txn *txn)
 {
 	struct evaluation evaluation = { .store = txn->store };
 	g_autoptr(program) program = NULL;
@@ -162,7 +161,11 @@ GString *txn_text_conflicts(struct txn *txn)
 	pthread_mutex_unlock(&txn->lock);
 	if (open) {
 		g_clear_pointer(&conflicts, g_ptr_array_unref);
-		conflicts = would_conflict(txn);
+		conflicts = txn_would_conflict(txn);
+		pthread_mutex_lock(&txn->lock);
+		g_clear_pointer(&txn->shown, g_ptr_array_unref);
+		txn->shown = g_ptr_array_ref(conflicts);
+		pthread_mutex_unlock(&txn->lock);
 	}
 	for (guint i = 0; conflicts && i < conflicts->len; i++)
 		append_conflict(out, g_ptr_array_index(conflicts, i));
@@ -257,6 +260,24 @@ GString *txn_text_isolation(struct txn *txn)
 	return out;
 }
 
+static void append_seconds(GString *out, uint64_t seconds)
+{
+	if (seconds == UINT64_MAX)
+		g_string_append(out, "max\n");
+	else
+		g_string_append_printf(out, "%" NUMBER "\n", seconds);
+}
+
+GString *txn_text_timeout(struct txn *txn)
+{
+	GString *out = g_string_new(NULL);
+
+	pthread_mutex_lock(&txn->lock);
+	append_seconds(out, txn->timeout_s);
+	pthread_mutex_unlock(&txn->lock);
+	return out;
+}
+
 GString *txn_text_status(struct txn *txn)
 {
 	GString *out = g_string_new(NULL);
@@ -274,8 +295,11 @@ GString *txn_text_status(struct txn *txn)
 			       (int)(txn->owned ? txn->owner.pid : 0), txn->credentials->uid,
 			       isolation_name(txn->isolation));
 	text_append_time(out, txn->begun_ns);
-	g_string_append_printf(out, "\nidle_ms %" G_GINT64_FORMAT "\nlast_error ",
-			       (g_get_monotonic_time() - txn->last_used_us) / 1000);
+	g_string_append(out, "\ntimeout ");
+	append_seconds(out, txn->timeout_s);
+	g_string_append_printf(out, "idle_ms %" G_GINT64_FORMAT "\nlast_error ",
+			       txn->holds > 1 ? G_GINT64_CONSTANT(0) :
+						(g_get_monotonic_time() - txn->last_used_us) / 1000);
 	text_append_escaped(out, txn->last_error ? txn->last_error : "-");
 	g_string_append_c(out, '\n');
 	pthread_mutex_unlock(&txn->lock);

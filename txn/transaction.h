@@ -1,6 +1,7 @@
 /* A transaction from inside: shared by the files of txn/. */
 #pragma once
 
+#include "txn/account.h"
 #include "txn/view.h"
 
 #include <pthread.h>
@@ -45,6 +46,7 @@ struct txn {
 	struct view view;
 	struct store *store;		 /* set once */
 	struct registry *registry;	 /* set once; borrowed */
+	struct accounts *accounts;	 /* set once; borrowed from the registry */
 	char *name;			 /* set once */
 	char *id;			 /* set once */
 	uint64_t number;		 /* set once */
@@ -68,6 +70,7 @@ struct txn {
 	struct overlay *writes;
 	GHashTable *reads; /* key -> struct read_item */
 	uint64_t read_items;
+	bool reads_lost; /* something observed is not in `reads` */
 	bool used; /* something was read, written, set or committed in it */
 	char *message;
 	char *last_error;
@@ -75,27 +78,43 @@ struct txn {
 	uint64_t revision;	/* committed: of the commit, or of the snapshot */
 	GPtrArray *conflicts;	/* struct conflict, after a conflict */
 	GArray *waiters;	/* struct waiter */
+	GPtrArray *shown;	/* struct conflict: what `conflicts` told last, for a rebase */
+	struct account charged; /* to the user, for this transaction */
 	int64_t last_used_us;	/* monotonic */
+	int64_t begun_us;	/* monotonic */
+	uint64_t timeout_s;	/* of idleness; UINT64_MAX: none */
+	guint holds;		/* open files: it is not idle */
+	bool expired;		/* over, but its name is kept until rmdir */
 };
 
 /* Made by the registry. `snapshot` is referenced, `credentials` copied. */
-struct txn *txn_new(struct store *store, struct registry *registry, const char *name,
-		    const char *id, uint64_t number, const struct credentials *credentials,
-		    struct snapshot *snapshot);
+struct txn *txn_new(struct registry *registry, const char *name, const char *id, uint64_t number,
+		    const struct credentials *credentials, struct snapshot *snapshot);
 
 /* Marks it over; true for the first call. Its registry does the rest. */
 bool txn_mark_over(struct txn *txn, bool *ret_abandoned);
 
 /* Under the transaction's lock. */
 void txn_note_use(struct txn *txn);
+/* Its revisions are those of `record`, NULL: absent. */
+void read_item_set(struct read_item *item, const struct record *record);
 struct read_item *txn_read_item(struct txn *txn, const char *key);
-void txn_observe_locked(struct txn *txn, enum observation what, const char *key,
-			const struct record *record);
+int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
+		       const struct record *record);
 void txn_clear_round_locked(struct txn *txn);
+/* The overlay has grown or shrunk: the user is charged for what it is now. */
+void txn_account_locked(struct txn *txn);
+/* Microseconds until it expires by idleness or age; 0: now; INT64_MAX: not while it is
+ * open. */
+int64_t txn_time_left_us(struct txn *txn, int64_t now_us);
 void txn_set_last_error_locked(struct txn *txn, char *text); /* takes `text` */
 
 /* Called by txn_end with no lock held: forgets its name, tells the hook. */
 void registry_forget(struct registry *registry, struct txn *txn, bool abandoned);
+struct accounts *registry_accounts(struct registry *registry);
+struct store *registry_store(struct registry *registry);
+/* A time-out may be due earlier than it was. */
+void registry_wake(struct registry *registry);
 
 /* What the program's compares and operations mean to the transaction that made it: a
  * struct commit_item for each compare, in the same order. */
@@ -107,6 +126,9 @@ struct commit_item {
 /* The program that commits the transaction, or with `compares_only` that finds out whether
  * it would conflict. Under the transaction's lock. */
 struct program *txn_build_program(struct txn *txn, bool compares_only, GArray **ret_items);
+
+/* What would conflict if it committed now; of struct conflict. */
+GPtrArray *txn_would_conflict(struct txn *txn);
 
 /* The conflicts a result speaks of, in key order; of struct conflict. */
 GPtrArray *conflicts_from_result(struct store *store, const struct program_result *result,

@@ -62,6 +62,18 @@ struct read_item *txn_read_item(struct txn *txn, const char *key)
 	return item;
 }
 
+void read_item_set(struct read_item *item, const struct record *record)
+{
+	item->directory = record && record->type == RECORD_DIRECTORY;
+	item->exists_revision = 0;
+	item->mod_revision = 0;
+	if (!record)
+		return;
+	item->exists_revision =
+		item->directory ? record->attribute_revision : record->create_revision;
+	item->mod_revision = record->mod_revision;
+}
+
 /* True when what is observed is the transaction's own doing, which no commit of another
  * can make untrue. */
 static bool is_own(struct txn *txn, enum observation what, const char *key)
@@ -77,36 +89,44 @@ static bool is_own(struct txn *txn, enum observation what, const char *key)
 
 /* The snapshot's record is the same at every look, so an item is complete with the first:
  * revisions of a record with attributes changed here are still those of the snapshot. */
-void txn_observe_locked(struct txn *txn, enum observation what, const char *key,
-			const struct record *record)
+int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
+		       const struct record *record)
 {
+	static const struct account one = { .reads = 1 };
 	struct read_item *item;
 
 	if (txn->state != TXN_OPEN || is_own(txn, what, key))
-		return;
+		return 0;
+	item = g_hash_table_lookup(txn->reads, key);
+	if (item && (item->observed & what))
+		return 0;
+	if (accounts_charge(txn->accounts, txn->credentials->uid, &one) < 0) {
+		txn_set_last_error_locked(
+			txn, g_strdup_printf("read refused: the limit of %" G_GUINT64_FORMAT
+					     " items in the read sets of one user is reached",
+					     registry_get_options(txn->registry)->max_user_reads));
+		return -EDQUOT;
+	}
+	txn->charged.reads++;
 	item = txn_read_item(txn, key);
-	if (item->observed & what)
-		return;
 	txn->used = true;
 	txn->read_items++;
 	item->observed |= what;
-	if (!record)
-		return;
-	item->directory = record->type == RECORD_DIRECTORY;
-	item->exists_revision =
-		item->directory ? record->attribute_revision : record->create_revision;
-	item->mod_revision = record->mod_revision;
+	read_item_set(item, record);
+	return 0;
 }
 
-static void txn_view_observe(struct view *view, enum observation what, const char *key,
-			     const struct record *record)
+static int txn_view_observe(struct view *view, enum observation what, const char *key,
+			    const struct record *record)
 {
 	struct txn *txn = txn_of(view);
+	int r;
 
 	pthread_mutex_lock(&txn->lock);
 	txn_note_use(txn);
-	txn_observe_locked(txn, what, key, record);
+	r = txn_observe_locked(txn, what, key, record);
 	pthread_mutex_unlock(&txn->lock);
+	return r;
 }
 
 /* ---- Reading -------------------------------------------------------------------- */
@@ -167,13 +187,13 @@ static int observe_entry(const char *name, struct record *record, void *arg)
 	g_autofree char *key = *tree->directory ? g_strconcat(tree->directory, "/", name, NULL) :
 						  g_strdup(name);
 
-	if (record->type == RECORD_DIRECTORY) {
-		txn_observe_locked(tree->txn, OBSERVE_EXISTS, key, record);
-		g_ptr_array_add(tree->directories, g_steal_pointer(&key));
-	} else {
-		txn_observe_locked(tree->txn, OBSERVE_VALUE, key, record);
-	}
-	return 0;
+	int r;
+
+	if (record->type != RECORD_DIRECTORY)
+		return txn_observe_locked(tree->txn, OBSERVE_VALUE, key, record);
+	r = txn_observe_locked(tree->txn, OBSERVE_EXISTS, key, record);
+	g_ptr_array_add(tree->directories, g_steal_pointer(&key));
+	return r;
 }
 
 /* Renaming takes everything along: what lies below is read. */
@@ -186,19 +206,18 @@ static int observe_moved(struct txn *txn, const char *key)
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (record->type != RECORD_DIRECTORY) {
-		txn_observe_locked(txn, OBSERVE_VALUE, key, record);
-		return 0;
-	}
+	if (record->type != RECORD_DIRECTORY)
+		return txn_observe_locked(txn, OBSERVE_VALUE, key, record);
 	g_ptr_array_add(directories, g_strdup(key));
 	for (guint i = 0; i < directories->len && r >= 0; i++) {
 		g_autoptr(record) directory = NULL;
 
 		tree.directory = g_ptr_array_index(directories, i);
 		r = overlay_get(txn->writes, tree.directory, &directory);
+		if (r == 0)
+			r = txn_observe_locked(txn, OBSERVE_LIST, tree.directory, directory);
 		if (r < 0)
 			return r;
-		txn_observe_locked(txn, OBSERVE_LIST, tree.directory, directory);
 		r = overlay_list(txn->writes, tree.directory, observe_entry, &tree);
 	}
 	return r;
@@ -210,7 +229,7 @@ static int observe_existing(struct txn *txn, enum observation what, const char *
 	int r = overlay_get(txn->writes, key, &record);
 
 	if (r == 0)
-		txn_observe_locked(txn, what, key, record);
+		r = txn_observe_locked(txn, what, key, record);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -250,16 +269,58 @@ static int check_compares(struct txn *txn, const struct program *program)
 	return 0;
 }
 
+/* Which limit it was, and how much of it is used. */
+static char *limit_reached(struct txn *txn, int error)
+{
+	const struct registry_options *options = registry_get_options(txn->registry);
+	struct account user = accounts_get(txn->accounts, txn->credentials->uid);
+
+	if (error == -EFBIG)
+		return g_strdup_printf("a value may have %" G_GUINT64_FORMAT " bytes",
+				       options->limits.max_value_bytes);
+	return g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+			       " keys and %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+			       " bytes of this transaction, %" G_GINT64_FORMAT
+			       " of %" G_GUINT64_FORMAT " bytes of this user are taken",
+			       overlay_keys(txn->writes), options->limits.max_keys,
+			       overlay_bytes(txn->writes), options->limits.max_values_bytes,
+			       user.bytes, options->max_user_bytes);
+}
+
 static void refuse(struct txn *txn, const struct op *op, int error, const char *key)
 {
+	g_autofree char *limit = NULL;
 	GString *text;
 
 	if (error != -EFBIG && error != -EDQUOT)
 		return;
+	limit = limit_reached(txn, error);
 	text = g_string_new("write refused: ");
 	text_append_escaped(text, key ? key : op->key);
-	g_string_append_printf(text, ": %s", g_strerror(-error));
+	g_string_append_printf(text, ": %s", limit);
 	txn_set_last_error_locked(txn, g_string_free(text, FALSE));
+}
+
+/* A transaction may grow by what its user still has. */
+static void limit_overlay(struct txn *txn)
+{
+	const struct registry_options *options = registry_get_options(txn->registry);
+	struct account user = accounts_get(txn->accounts, txn->credentials->uid);
+	uint64_t others = (uint64_t)(user.bytes - txn->charged.bytes);
+	uint64_t left = others < options->max_user_bytes ? options->max_user_bytes - others : 0;
+	struct overlay_limits limits = options->limits;
+
+	limits.max_values_bytes = MIN(limits.max_values_bytes, left);
+	overlay_set_limits(txn->writes, &limits);
+}
+
+void txn_account_locked(struct txn *txn)
+{
+	struct account change = { .bytes = (int64_t)overlay_bytes(txn->writes) -
+					   txn->charged.bytes };
+
+	accounts_adjust(txn->accounts, txn->credentials->uid, &change);
+	txn->charged.bytes += change.bytes;
 }
 
 static int apply_op(struct txn *txn, const struct program *program, const struct op *op,
@@ -272,9 +333,11 @@ static int apply_op(struct txn *txn, const struct program *program, const struct
 	bool wanted = op->kind != OP_PATCH;
 	int r = observe_op(txn, op);
 
+	limit_overlay(txn);
 	if (r == 0)
 		r = overlay_apply(txn->writes, op, program->credentials, program->checked, now_ns,
 				  wanted ? &after : NULL, &key);
+	txn_account_locked(txn);
 	if (r < 0)
 		refuse(txn, op, r, key);
 	else
@@ -337,29 +400,36 @@ static const struct view_class txn_class = {
 
 void txn_clear_round_locked(struct txn *txn)
 {
+	struct account reads = { .reads = -txn->charged.reads };
+
 	g_hash_table_remove_all(txn->reads);
 	txn->read_items = 0;
-	g_clear_pointer(&txn->message, g_free);
+	txn->reads_lost = false;
+	accounts_adjust(txn->accounts, txn->credentials->uid, &reads);
+	txn->charged.reads = 0;
 	g_clear_pointer(&txn->conflicts, g_ptr_array_unref);
+	g_clear_pointer(&txn->shown, g_ptr_array_unref);
 	txn->outcome = 0;
 	txn->revision = 0;
 }
 
-struct txn *txn_new(struct store *store, struct registry *registry, const char *name,
-		    const char *id, uint64_t number, const struct credentials *credentials,
-		    struct snapshot *snapshot)
+struct txn *txn_new(struct registry *registry, const char *name, const char *id, uint64_t number,
+		    const struct credentials *credentials, struct snapshot *snapshot)
 {
 	struct txn *txn = g_new0(struct txn, 1);
 
 	txn->refs = 1;
 	txn->view.class = &txn_class;
-	txn->store = store;
+	txn->store = registry_store(registry);
 	txn->registry = registry;
+	txn->accounts = registry_accounts(registry);
 	txn->name = g_strdup(name);
 	txn->id = g_strdup(id);
 	txn->number = number;
 	txn->credentials = credentials_copy(credentials);
 	txn->begun_ns = g_get_real_time() * 1000;
+	txn->begun_us = g_get_monotonic_time();
+	txn->timeout_s = UINT64_MAX;
 	txn->heirs = g_array_new(FALSE, FALSE, sizeof(struct process));
 	txn->owner_fd = -1;
 	pthread_mutex_init(&txn->lock, NULL);
@@ -380,9 +450,14 @@ struct txn *txn_ref(struct txn *txn)
 
 void txn_unref(struct txn *txn)
 {
+	struct account charged;
+
 	if (!txn || !g_atomic_int_dec_and_test(&txn->refs))
 		return;
 	g_assert(txn->waiters->len == 0 && txn->owner_fd < 0);
+	txn_clear_round_locked(txn);
+	charged = (struct account){ .bytes = -txn->charged.bytes };
+	accounts_adjust(txn->accounts, txn->credentials->uid, &charged);
 	overlay_free(txn->writes);
 	snapshot_unref(txn->snapshot);
 	g_hash_table_unref(txn->reads);
@@ -415,8 +490,67 @@ void txn_end(struct txn *txn)
 {
 	bool abandoned;
 
-	if (txn_mark_over(txn, &abandoned))
-		registry_forget(txn->registry, txn, abandoned);
+	txn_mark_over(txn, &abandoned);
+	pthread_mutex_lock(&txn->lock);
+	txn->expired = false;
+	pthread_mutex_unlock(&txn->lock);
+	registry_forget(txn->registry, txn, abandoned);
+}
+
+void txn_lose_reads(struct txn *txn)
+{
+	pthread_mutex_lock(&txn->lock);
+	txn->reads_lost = true;
+	pthread_mutex_unlock(&txn->lock);
+}
+
+void txn_hold(struct txn *txn)
+{
+	pthread_mutex_lock(&txn->lock);
+	txn->holds++;
+	pthread_mutex_unlock(&txn->lock);
+}
+
+void txn_release(struct txn *txn)
+{
+	pthread_mutex_lock(&txn->lock);
+	txn->holds--;
+	txn_note_use(txn);
+	pthread_mutex_unlock(&txn->lock);
+}
+
+bool txn_is_gone(struct txn *txn)
+{
+	bool gone;
+
+	pthread_mutex_lock(&txn->lock);
+	gone = txn->state == TXN_OVER && !txn->expired;
+	pthread_mutex_unlock(&txn->lock);
+	return gone;
+}
+
+static int64_t seconds_left_us(uint64_t seconds, int64_t since_us, int64_t now_us)
+{
+	if (seconds > G_MAXINT64 / 4 / G_USEC_PER_SEC)
+		return G_MAXINT64;
+	return MAX(since_us + (int64_t)seconds * G_USEC_PER_SEC - now_us, 0);
+}
+
+int64_t txn_time_left_us(struct txn *txn, int64_t now_us)
+{
+	uint64_t max_age_s = registry_get_options(txn->registry)->max_age_s;
+	int64_t left_us, idle_us;
+
+	pthread_mutex_lock(&txn->lock);
+	left_us = seconds_left_us(max_age_s, txn->begun_us, now_us);
+	/* While a file is open it is looked at again after a whole time-out. */
+	idle_us = seconds_left_us(txn->timeout_s, txn->holds ? now_us : txn->last_used_us, now_us);
+	if (txn->holds && idle_us == 0)
+		idle_us = G_USEC_PER_SEC;
+	if (txn->state == TXN_OVER)
+		left_us = idle_us = G_MAXINT64;
+	pthread_mutex_unlock(&txn->lock);
+	return MIN(left_us, idle_us);
 }
 
 const char *txn_name(const struct txn *txn)

@@ -77,8 +77,9 @@ int view_get(struct view *view, const char *key, struct record **ret);
 int view_list(struct view *view, const char *directory, snapshot_visit_fn *visit, void *arg);
 
 /* Records that `what` of `key` was observed, where this view records: `record` is what
- * view_get gave, NULL for absent. What the transaction wrote itself is not recorded. */
-void view_observe(struct view *view, enum observation what, const char *key,
+ * view_get gave, NULL for absent. What the transaction wrote itself is not recorded.
+ * -EDQUOT: the user's read sets are full; then the caller must not be told. */
+int view_observe(struct view *view, enum observation what, const char *key,
 		  const struct record *record);
 
 /* Runs `program` (taken over) on the view. The live view submits it: see store_submit; the
@@ -102,10 +103,14 @@ enum txn_state {
 };
 
 struct registry_options {
-	struct overlay_limits limits;	 /* of one transaction's write set */
-	uint64_t max_transactions;	 /* in all */
-	uint64_t max_user_transactions;	 /* of one user */
+	struct overlay_limits limits;	/* of one transaction's write set */
+	uint64_t max_transactions;	/* in all */
+	uint64_t max_user_transactions; /* of one user */
+	uint64_t max_user_bytes;	/* of one user: write sets and what fs/ charges */
+	uint64_t max_user_reads;	/* of one user: items of read sets */
 	uint64_t max_message_bytes;
+	uint64_t idle_timeout_s; /* of a transaction that belongs to no process */
+	uint64_t max_age_s;	 /* of any transaction */
 };
 
 void registry_options_init(struct registry_options *options);
@@ -131,7 +136,14 @@ uint64_t registry_abandoned(struct registry *registry);
 int registry_begin(struct registry *registry, const char *name, pid_t tid,
 		   const struct credentials *credentials, struct txn **ret);
 
-/* The open transaction of that name. -ENOENT: there is none. */
+/* Charges `bytes` (negative: gives back) to the user `uid`. -EDQUOT: more than one user may
+ * have; nothing is charged then. */
+int registry_charge(struct registry *registry, uid_t uid, int64_t bytes);
+
+/* Bytes charged to all users together, and items in all read sets. */
+void registry_get_usage(struct registry *registry, int64_t *ret_bytes, int64_t *ret_reads);
+
+/* The transaction of that name. -ENOENT: there is none. */
 int registry_find(struct registry *registry, const char *name, struct txn **ret);
 
 /* The newest transaction of `uid` that the process of `tid` or its nearest ancestor owns.
@@ -148,6 +160,15 @@ DEFINE_AUTOPTR(txn, txn_unref);
 /* Ends it, at any time, any number of times; never waits. A commit under way keeps its
  * outcome. */
 void txn_end(struct txn *txn);
+
+/* While it is held open it is not idle. */
+void txn_hold(struct txn *txn);
+void txn_release(struct txn *txn);
+
+/* True when it has ended and its name is free. One that belongs to no process and was idle
+ * for too long is over, but keeps its name until its rmdir, so that a late mkdir -p cannot
+ * revive half a change; its control files can be read. */
+bool txn_is_gone(struct txn *txn);
 
 const char *txn_name(const struct txn *txn);
 const char *txn_id(const struct txn *txn); /* unique, also in the log */
@@ -171,6 +192,19 @@ void txn_commit(struct txn *txn, const char *text, size_t text_bytes, txn_done_f
 /* Forgets reads and writes and begins again on the newest snapshot. -ESTALE; -EBUSY. */
 int txn_restart(struct txn *txn);
 
+/* Something was observed that could not be recorded: its commit is refused with -EDQUOT
+ * until a restart. */
+void txn_lose_reads(struct txn *txn);
+
+/* Moves to the newest snapshot and keeps the writes. What changed of its items since the old
+ * one must have been shown by txn_text_conflicts() as it is now: that counts as seen.
+ * -ECANCELED: something changed that was not; then the conflicts tell it, and nothing
+ * else has changed. -ESTALE: it is over, or committed; -EBUSY. */
+int txn_rebase(struct txn *txn);
+
+/* `word` is a number of seconds, or "max": as long as it may live. -EINVAL; -ESTALE. */
+int txn_set_timeout(struct txn *txn, const char *word);
+
 /* `word` is one of the levels. -EINVAL: it is none; -EBUSY: read or written already;
  * -ESTALE. */
 int txn_set_isolation(struct txn *txn, const char *word);
@@ -188,6 +222,7 @@ void txn_clear_last_error(struct txn *txn, const char *text);
 GString *txn_text_commit(struct txn *txn);
 GString *txn_text_message(struct txn *txn);
 GString *txn_text_isolation(struct txn *txn);
+GString *txn_text_timeout(struct txn *txn);
 GString *txn_text_status(struct txn *txn);
 GString *txn_text_reads(struct txn *txn);
 GString *txn_text_writes(struct txn *txn);

@@ -64,11 +64,10 @@ int view_list(struct view *view, const char *directory, snapshot_visit_fn *visit
 	return view->class->list(view, directory, visit, arg);
 }
 
-void view_observe(struct view *view, enum observation what, const char *key,
-		  const struct record *record)
+int view_observe(struct view *view, enum observation what, const char *key,
+		 const struct record *record)
 {
-	if (view->class->observe)
-		view->class->observe(view, what, key, record);
+	return view->class->observe ? view->class->observe(view, what, key, record) : 0;
 }
 
 void view_apply(struct view *view, struct program *program, program_done_fn *done, void *arg)

@@ -6,8 +6,8 @@
 struct view_class {
 	int (*get)(struct view *view, const char *key, struct record **ret);
 	int (*list)(struct view *view, const char *directory, snapshot_visit_fn *visit, void *arg);
-	void (*observe)(struct view *view, enum observation what, const char *key,
-			const struct record *record); /* NULL: this view records nothing */
+	int (*observe)(struct view *view, enum observation what, const char *key,
+		       const struct record *record); /* NULL: this view records nothing */
 	void (*apply)(struct view *view, struct program *program, program_done_fn *done, void *arg);
 };
 

@@ -34,6 +34,7 @@ random_sleep() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
 kill_daemon() {
 	kill -9 "$DAEMON"
 	eventually 10 stopped "$DAEMON"
+	umount -l "$MNT"
 }
 
 mount_again() {

@@ -115,7 +115,7 @@ struct step {
 
 struct check {
 	enum compare_target target;
-	enum compare_operator operator;
+	enum compare_operator relation;
 	char key[16];
 	uint64_t number;
 };
@@ -303,8 +303,8 @@ static bool model_holds(const struct tree *tree, const struct history *program)
 	for (int i = 0; i < program->checks_count; i++) {
 		const struct check *check = &program->checks[i];
 		uint64_t number = model_number(tree, check);
-		bool holds = check->operator == COMPARE_EQUAL ? number == check->number :
-			     check->operator == COMPARE_LESS  ? number < check->number :
+		bool holds = check->relation == COMPARE_EQUAL ? number == check->number :
+			     check->relation == COMPARE_LESS  ? number < check->number :
 								number >= check->number;
 
 		if (!holds)
@@ -378,7 +378,7 @@ struct replayed {
 /* Runs `program` on `tree`, which stays as it was when the program fails. */
 static struct replayed replay(struct tree *tree, const struct history *program, uint64_t revision)
 {
-	struct replayed result = {.succeeded = model_holds(tree, program)};
+	struct replayed result = { .succeeded = model_holds(tree, program) };
 	struct tree next = *tree;
 
 	for (int i = 0; result.succeeded && i < program->steps_count; i++) {
@@ -400,8 +400,10 @@ static struct replayed replay(struct tree *tree, const struct history *program, 
 
 /* ---- The store's side ----------------------------------------------------------- */
 
-static const char *const keys[] = {"a",	    "b",     "c",   "d",   "a/x", "a/y", "b/x",
-				   "a/x/1", "a/x/2", "a-1", "c/x", "c/y", "d/x", "b/x/1"};
+/* The first few are made directories most of the time, so that most programs can work. */
+#define DIRECTORIES 5
+static const char *const keys[] = { "a",     "b",     "c",   "a/x", "b/x", "d",	  "a/y",
+				    "a/x/1", "a/x/2", "a-1", "c/x", "c/y", "d/x", "b/x/1" };
 
 struct worker {
 	pthread_t thread;
@@ -433,19 +435,25 @@ static int depth(const char *key)
 
 static void choose_step(struct worker *worker, struct step *step)
 {
-	static const enum op_kind kinds[] = {OP_PUT,	OP_PUT,	   OP_PUT,   OP_PATCH, OP_MKDIR,
-					     OP_MKDIR,	OP_MKDIR,  OP_SYMLINK, OP_DELETE,
-					     OP_DELETE, OP_RMDIR, OP_ATTR,  OP_RENAME};
+	static const enum op_kind kinds[] = { OP_PUT,	OP_PUT,	  OP_PUT,     OP_PATCH,	 OP_MKDIR,
+					      OP_MKDIR, OP_MKDIR, OP_SYMLINK, OP_DELETE, OP_DELETE,
+					      OP_RMDIR, OP_ATTR,  OP_RENAME };
 
 	step->kind = kinds[choose(worker, G_N_ELEMENTS(kinds))];
 	g_strlcpy(step->key, choose_key(worker), sizeof(step->key));
+	if (step->kind == OP_MKDIR)
+		g_strlcpy(step->key, keys[choose(worker, DIRECTORIES)], sizeof(step->key));
+	else if (step->kind == OP_PUT)
+		g_strlcpy(step->key,
+			  keys[DIRECTORIES + choose(worker, G_N_ELEMENTS(keys) - DIRECTORIES)],
+			  sizeof(step->key));
 	g_strlcpy(step->target, choose_key(worker), sizeof(step->target));
 	snprintf(step->value, sizeof(step->value), "%u", choose(worker, 1000));
 	step->mode = 0600 + choose(worker, 64);
 	if (step->kind == OP_PUT && choose(worker, 8) == 0)
 		step->flags = OP_EXCLUSIVE;
 	if (step->kind == OP_RENAME) {
-		step->flags = (unsigned[]){0, 0, OP_EXCLUSIVE, OP_EXCHANGE}[choose(worker, 4)];
+		step->flags = (unsigned[]){ 0, 0, OP_EXCLUSIVE, OP_EXCHANGE }[choose(worker, 4)];
 		/* Trees that move downwards would grow without end. */
 		if (depth(step->target) > depth(step->key) || (step->flags & OP_EXCHANGE))
 			while (depth(step->target) != depth(step->key))
@@ -458,15 +466,15 @@ static void choose_step(struct worker *worker, struct step *step)
 /* A compare that often holds: with what is there now. */
 static void choose_check(struct worker *worker, struct check *check)
 {
-	static const enum compare_target targets[] = {COMPARE_MOD, COMPARE_CREATE, COMPARE_VERSION,
-						      COMPARE_ATTRIBUTE};
-	static const enum compare_operator operators[] = {COMPARE_EQUAL, COMPARE_LESS,
-							  COMPARE_GREATER_EQUAL};
+	static const enum compare_target targets[] = { COMPARE_MOD, COMPARE_CREATE, COMPARE_VERSION,
+						       COMPARE_ATTRIBUTE };
+	static const enum compare_operator operators[] = { COMPARE_EQUAL, COMPARE_LESS,
+							   COMPARE_GREATER_EQUAL };
 	g_autoptr(record) record = NULL;
 	unsigned which = choose(worker, G_N_ELEMENTS(targets));
 
 	check->target = targets[which];
-	check->operator= operators[choose(worker, G_N_ELEMENTS(operators))];
+	check->relation = operators[choose(worker, G_N_ELEMENTS(operators))];
 	g_strlcpy(check->key, choose_key(worker), sizeof(check->key));
 	if (snapshot_get(store_head(worker->store), check->key, &record) == 0)
 		check->number = which == 0 ? record->mod_revision :
@@ -497,7 +505,7 @@ static void add_step(struct program *program, const struct step *step)
 		op_add_edit(op, EDIT_APPEND, 0, bytes);
 	}
 	if (step->kind == OP_ATTR)
-		op->changes = (struct attributes){.mask = ATTRIBUTE_MODE, .mode = step->mode};
+		op->changes = (struct attributes){ .mask = ATTRIBUTE_MODE, .mode = step->mode };
 }
 
 struct wait {
@@ -522,12 +530,12 @@ static void note_result(const struct program_result *result, void *arg)
 
 static void run_program(struct worker *worker, struct history *history)
 {
-	const struct credentials credentials = {0};
-	struct wait wait = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, history};
+	const struct credentials credentials = { 0 };
+	struct wait wait = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, history };
 	struct program *program = program_new(&credentials);
 
 	for (int i = 0; i < history->checks_count; i++)
-		program_compare(program, history->checks[i].target, history->checks[i].operator,
+		program_compare(program, history->checks[i].target, history->checks[i].relation,
 				history->checks[i].key, history->checks[i].number);
 	for (int i = 0; i < history->steps_count; i++)
 		add_step(program, &history->steps[i]);
@@ -562,11 +570,11 @@ static void *work(void *arg)
 
 static int failures;
 
-#define complain(...)                                                                              \
-	do {                                                                                       \
-		fprintf(stderr, __VA_ARGS__);                                                      \
-		fputc('\n', stderr);                                                               \
-		failures++;                                                                        \
+#define complain(...)                         \
+	do {                                  \
+		fprintf(stderr, __VA_ARGS__); \
+		fputc('\n', stderr);          \
+		failures++;                   \
 	} while (0)
 
 static void check_record(uint64_t revision, const struct node *node, const struct record *record)
@@ -581,9 +589,9 @@ static void check_record(uint64_t revision, const struct node *node, const struc
 			 (int)record->attribute_revision, (int)record->version, node->type,
 			 node->mode, (int)node->create, (int)node->mod, (int)node->attribute,
 			 (int)node->version);
-	if (record->value && (record->size_bytes != strlen(node->value) ||
-			      memcmp(g_bytes_get_data(record->value, NULL), node->value,
-				     record->size_bytes) != 0))
+	if (record->value &&
+	    (record->size_bytes != strlen(node->value) ||
+	     memcmp(g_bytes_get_data(record->value, NULL), node->value, record->size_bytes) != 0))
 		complain("'%s' at %d: another value", node->key, (int)revision);
 }
 
@@ -613,7 +621,7 @@ static int check_listed(const char *name, struct record *record, void *arg)
 
 static void check_list(struct snapshot *snapshot, const struct tree *tree, const char *directory)
 {
-	struct listing listing = {tree, directory, snapshot->revision, 0};
+	struct listing listing = { tree, directory, snapshot->revision, 0 };
 	size_t length = strlen(directory);
 	int expected = 0;
 
@@ -662,7 +670,7 @@ static int by_revision(const void *left, const void *right)
 
 static struct tree first_tree(void)
 {
-	struct tree tree = {.count = 0};
+	struct tree tree = { .count = 0 };
 	struct node *root = make(&tree, "", RECORD_DIRECTORY, 0755);
 
 	root->created = false;
@@ -760,7 +768,7 @@ int main(int argc, char **argv)
 {
 	unsigned seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
 	int programs = argc > 2 ? atoi(argv[2]) : 8000;
-	struct worker workers[THREADS] = {0};
+	struct worker workers[THREADS] = { 0 };
 	struct store_options options;
 	struct store *store;
 	char *message;

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,16 +229,24 @@ static int op_pwrite(char **args)
 	return write_once(*arg_slot(args, 0), text, strlen(text), arg_number(args, 1));
 }
 
-/* fill SLOT COUNT [BYTE]: so many bytes in one write(2) */
+/* fill SLOT COUNT [BYTE]: so many bytes in one write(2); noise, which no store can compress,
+ * unless a byte is given */
 static int op_fill(char **args)
 {
+	static uint64_t noise = 0x9e3779b97f4a7c15;
 	size_t length = (size_t)arg_number(args, 1);
 	char *bytes = malloc(length + 1);
 	int result;
 
 	if (bytes == NULL)
 		return -ENOMEM;
-	memset(bytes, args[2] ? args[2][0] : 'x', length);
+	noise += (uint64_t)getpid() << 32;
+	for (size_t i = 0; i < length; i++) {
+		noise ^= noise << 13;
+		noise ^= noise >> 7;
+		noise ^= noise << 17;
+		bytes[i] = args[2] ? args[2][0] : (char)noise;
+	}
 	result = write_once(*arg_slot(args, 0), bytes, length, -1);
 	free(bytes);
 	return result;

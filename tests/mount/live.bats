@@ -354,6 +354,16 @@ teardown() { end_processes; }
 	grows 1 sh -c ": >'$K/one'"
 }
 
+@test "the revision read after ': > key' counts it" {
+	local i before after
+	for ((i = 0; i < 50; i++)); do
+		read -r before <"$MNT/revision"
+		: >"$K/$i"
+		read -r after <"$MNT/revision"
+		is "$after" $((before + 1))
+	done
+}
+
 @test "what nobody wrote or truncated is not committed at close" {
 	echo old >"$K/a"
 	grows 0 "$FSOP" open 0 "$K/a" O_RDWR : read 0 : close 0

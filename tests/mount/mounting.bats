@@ -528,59 +528,100 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	unmount_store
 }
 
-@test "a full disk is ENOSPC, reads go on, and it works again when there is space" {
+# store_on_disk SIZE: on a file system of that size
+store_on_disk() {
 	mkdir "$BASE/disk"
-	mount -t tmpfs -o size=64m none "$BASE/disk"
+	mount -t tmpfs -o "size=$1" none "$BASE/disk"
 	STORE=$BASE/disk/store
 	own_store
-	echo small >"$MNT/keys/small"
-	head -c 1000000 /dev/urandom >"$BASE/big"
-	# Ballast first, so that little is left to fill and much to give back.
-	head -c 30000000 /dev/zero >"$BASE/disk/ballast"
-	local i code=
-	for ((i = 0; i < 80; i++)); do
-		code=$("$FSOP" open 0 "$MNT/keys/big$i" O_WRONLY,O_CREAT : fill 0 1000000 : fsync 0 : close 0 2>/dev/null) ||
-			break
+}
+
+# fill_disk: keys of 1 MB until one is refused; COUNT were not, CODE is the refusal
+fill_disk() {
+	for ((COUNT = 0; COUNT < 300; COUNT++)); do
+		CODE=$("$FSOP" open 0 "$MNT/keys/big$COUNT" O_WRONLY,O_CREAT : fill 0 1000000 : \
+			fsync 0 : close 0 2>/dev/null) || return 0
 	done
-	is "$code" ENOSPC
+	fail "the disk did not get full"
+}
+
+@test "a full disk is ENOSPC, reads go on, and it works again when there is space" {
+	store_on_disk 200m
+	echo small >"$MNT/keys/small"
+	head -c 80000000 /dev/zero >"$BASE/disk/ballast"
+	fill_disk
+	is "$CODE" ENOSPC
+	[ "$COUNT" -gt 5 ]
 	# Nothing acknowledged is lost, reading goes on, the mount lives.
 	is "$(cat "$MNT/keys/small")" small
-	is "$(find "$MNT/keys" -name 'big*' -size 1000000c | wc -l)" "$i"
+	is "$(find "$MNT/keys" -name 'big*' -size 1000000c | wc -l)" "$COUNT"
 	running "$DAEMON"
 	mkdir "$MNT/txn/t"
-	"$FSOP" open 0 "$MNT/txn/t/keys/more" O_WRONLY,O_CREAT : fill 0 5000000 : close 0
+	expect ok open 0 "$MNT/txn/t/keys/more" O_WRONLY,O_CREAT : fill 0 12000000 : close 0
 	expect ENOSPC open 0 "$MNT/txn/t/commit" O_WRONLY : line 0 why
 	gone "$MNT/keys/more"
+	like "$(field last_error "$MNT/txn/t/status")" space
 	rm "$BASE/disk/ballast"
-	retry() {
-		expect ok open 0 "$MNT/txn/t/commit" O_WRONLY : line 0 why || {
-			echo >"$MNT/txn/t/restart"
-			"$FSOP" open 0 "$MNT/txn/t/keys/more" O_WRONLY,O_CREAT : fill 0 5000000 : close 0
-			return 1
-		}
-	}
-	eventually 20 retry 2>/dev/null
-	expect 5000000 stat "$MNT/keys/more" size
-	eventually 20 sh -c "echo again >'$MNT/keys/again'"
+	eventually 20 "$FSOP" open 0 "$MNT/txn/t/commit" O_WRONLY : line 0 why 2>/dev/null
+	expect 12000000 stat "$MNT/keys/more" size
+	echo again >"$MNT/keys/again"
 	is "$(cat "$MNT/keys/again")" again
 	unmount_store
 	mount_store
 	is "$(cat "$MNT/keys/small" "$MNT/keys/again")" $'small\nagain'
-	is "$(find "$MNT/keys" -name 'big*' -size 1000000c | wc -l)" "$i"
+	is "$(find "$MNT/keys" -name 'big*' -size 1000000c | wc -l)" "$COUNT"
+	unmount_store
+}
+
+@test "a disk that others filled to the last byte is ENOSPC and does not end the mount" {
+	store_on_disk 160m
+	local i
+	for i in $(seq 20); do echo "$i" >"$MNT/keys/k$i"; done
+	cat /dev/zero >"$BASE/disk/ballast" 2>/dev/null || true
+	expect ENOSPC open 0 "$MNT/keys/new" O_WRONLY,O_CREAT : fill 0 100000 : close 0
+	expect ENOSPC open 0 "$MNT/keys/k1" O_WRONLY,O_TRUNC : fill 0 100000 : close 0
+	running "$DAEMON"
+	for i in $(seq 20); do is "$(cat "$MNT/keys/k$i")" "$i"; done
+	gone "$MNT/keys/new"
+	rm "$BASE/disk/ballast"
+	eventually 20 "$FSOP" open 0 "$MNT/keys/new" O_WRONLY,O_CREAT : fill 0 100000 : close 0
+	unmount_store
+	mount_store
+	is "$(find "$MNT/keys" -type f | wc -l)" 21
+	unmount_store
+}
+
+@test "a disk that gets full while clients write loses nothing acknowledged" {
+	store_on_disk 160m
+	mkdir "$MNT/keys/load"
+	"$HELPERS/load" write 4 3 "$MNT" load >/dev/null 2>&1 3>&- &
+	PROCESS_PID[load]=$!
+	sleep 0.5
+	cat /dev/zero >"$BASE/disk/ballast" 2>/dev/null || true
+	echo said >"$MNT/keys/said" 2>/dev/null && touch "$BASE/said" || true
+	sleep 0.5
+	rm "$BASE/disk/ballast"
+	wait "${PROCESS_PID[load]}"
+	eventually 20 "$FSOP" open 0 "$MNT/keys/after" O_WRONLY,O_CREAT : write 0 v : close 0
+	running "$DAEMON"
+	unmount_store
+	mount_store
+	is "$(cat "$MNT/keys/after")" v
+	[ ! -e "$BASE/said" ] || is "$(cat "$MNT/keys/said")" said
+	is "$(cat "$MNT/keys/load/"* | sort -u)" value
 	unmount_store
 }
 
 @test "deleting works on a full disk" {
-	mkdir "$BASE/disk"
-	mount -t tmpfs -o size=48m none "$BASE/disk"
-	STORE=$BASE/disk/store
-	own_store
-	local i
-	for ((i = 0; i < 60; i++)); do
-		"$FSOP" open 0 "$MNT/keys/big$i" O_WRONLY,O_CREAT : fill 0 1000000 : close 0 >/dev/null 2>&1 || break
-	done
-	[ "$i" -lt 60 ]
+	store_on_disk 96m
+	fill_disk
+	is "$CODE" ENOSPC
+	[ "$COUNT" -gt 5 ]
 	expect ok unlink "$MNT/keys/big0"
 	gone "$MNT/keys/big0"
+	mkdir "$MNT/txn/t"
+	rm "$MNT/txn/t/keys/big1" "$MNT/txn/t/keys/big2"
+	echo 'make room' >"$MNT/txn/t/commit"
+	gone "$MNT/keys/big2"
 	unmount_store
 }

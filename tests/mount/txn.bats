@@ -257,6 +257,36 @@ lines() {
 	is "$(cat "$K/a")" new
 }
 
+@test "a transaction begun after ': > key' sees the key, or sees it empty" {
+	run -0 bash -c '
+		cd "$1" || exit 1
+		for ((i = 0; i < 50; i++)); do
+			: >"keys/$2/new$i"
+			read -r t <txn/new
+			[ -e "txn/$t/keys/$2/new$i" ] || exit 2
+			rmdir "txn/$t"
+			echo old >"keys/$2/a"
+			: >"keys/$2/a"
+			read -r t <txn/new
+			! read -r v <"txn/$t/keys/$2/a" || exit 3
+			rmdir "txn/$t"
+		done' - "$MNT" "$D"
+}
+
+@test "a commit validates against ': > key' that came before it" {
+	run -0 bash -c '
+		cd "$1" || exit 1
+		for ((i = 0; i < 30; i++)); do
+			read -r t <txn/new
+			echo mine >"txn/$t/keys/$2/a"
+			: >"keys/$2/a"
+			echo why 2>/dev/null >"txn/$t/commit" && exit 2
+			rmdir "txn/$t"
+			rm "keys/$2/a"
+		done
+		exit 0' - "$MNT" "$D"
+}
+
 # Conflicts
 
 @test "two shells: the second commit is ECANCELED, restart, and it commits" {

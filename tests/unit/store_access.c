@@ -1,9 +1,9 @@
 /* Permissions, checked at the revision of the commit. */
 #include "tests/unit/store_test.h"
 
-static const struct credentials owner = {.uid = 1000, .gid = 100};
-static const struct credentials member = {.uid = 1001, .gid = 100};
-static const struct credentials other = {.uid = 1002, .gid = 102};
+static const struct credentials owner = { .uid = 1000, .gid = 100 };
+static const struct credentials member = { .uid = 1001, .gid = 100 };
+static const struct credentials other = { .uid = 1002, .gid = 102 };
 
 static struct store *store;
 
@@ -123,11 +123,11 @@ Test(store_access, a_sticky_directory_keeps_what_others_made)
 
 Test(store_access, attributes_are_the_owners)
 {
-	const struct attributes mode = {.mask = ATTRIBUTE_MODE, .mode = 0600};
-	const struct attributes to_group = {.mask = ATTRIBUTE_GID, .gid = 102};
-	const struct attributes to_own_group = {.mask = ATTRIBUTE_GID, .gid = 100};
-	const struct attributes to_other = {.mask = ATTRIBUTE_UID, .uid = 1002};
-	const struct attributes to_self = {.mask = ATTRIBUTE_UID, .uid = 1000};
+	const struct attributes mode = { .mask = ATTRIBUTE_MODE, .mode = 0600 };
+	const struct attributes to_group = { .mask = ATTRIBUTE_GID, .gid = 102 };
+	const struct attributes to_own_group = { .mask = ATTRIBUTE_GID, .gid = 100 };
+	const struct attributes to_other = { .mask = ATTRIBUTE_UID, .uid = 1002 };
+	const struct attributes to_self = { .mask = ATTRIBUTE_UID, .uid = 1000 };
 
 	cr_expect_eq(change_as(&member, "home/d/k", mode), -EPERM);
 	cr_expect_eq(change_as(&owner, "home/d/k", mode), 0);
@@ -143,7 +143,7 @@ Test(store_access, the_owner_may_write_and_take_the_right_away_at_once)
 	struct program *program = checked(&owner);
 
 	add_put(program, "home/readonly", "x")->changes =
-		(struct attributes){.mask = ATTRIBUTE_MODE, .mode = 0444};
+		(struct attributes){ .mask = ATTRIBUTE_MODE, .mode = 0444 };
 	cr_expect_eq(run_error(store, program), 0);
 }
 
@@ -154,7 +154,7 @@ Test(store_access, a_program_may_use_what_it_made)
 	add_mkdir(program, "home/mine")->mode = 0700;
 	add_put(program, "home/mine/k", "");
 	program_add(program, OP_ATTR, "home/mine/k")->changes =
-		(struct attributes){.mask = ATTRIBUTE_MODE, .mode = 0400};
+		(struct attributes){ .mask = ATTRIBUTE_MODE, .mode = 0400 };
 	cr_expect_eq(run_error(store, program), 0);
 }
 
@@ -192,8 +192,9 @@ Test(store_access, renaming_needs_both_directories)
 Test(store_access, what_is_moved_by_delete_and_create_keeps_its_owner)
 {
 	g_autoptr(record) record = record_now(store, "home/readonly");
-	const struct attributes all = {.mask = ATTRIBUTE_ALL, .mode = 0444, .uid = 1000,
-				       .gid = 100};
+	const struct attributes all = {
+		.mask = ATTRIBUTE_ALL, .mode = 0444, .uid = 1000, .gid = 100
+	};
 	struct program *program = checked(&other);
 	struct op *op;
 

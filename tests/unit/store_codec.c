@@ -16,8 +16,11 @@ static char *repeat(const char *text, int times)
 
 Test(store_codec, keys_are_clean_relative_paths)
 {
-	static const char *const good[] = {"", "a", "a/b", "...", ".a", "a/..b", " ", "\xff/\x01"};
-	static const char *const bad[] = {"/", "/a", "a/", "a//b", ".", "..", "a/.", "a/../b", "./a"};
+	static const char *const good[] = {
+		"", "a", "a/b", "...", ".a", "a/..b", " ", "\xff/\x01"
+	};
+	static const char *const bad[] = { "/",	 "/a",	"a/",	  "a//b", ".",
+					   "..", "a/.", "a/../b", "./a" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
 		cr_expect_eq(key_check(good[i]), 0, "'%s'", good[i]);
@@ -241,7 +244,8 @@ static void expect_edited(const char *before, struct op *op, const char *after, 
 
 	cr_assert_eq(edits_apply(before ? bytes_of(before) : NULL, op->edits, 100, &value), 0);
 	cr_assert_eq(g_bytes_get_size(value), size);
-	cr_expect_arr_eq(g_bytes_get_data(value, NULL), after, size);
+	if (size)
+		cr_expect_arr_eq(g_bytes_get_data(value, NULL), after, size);
 }
 
 Test(store_codec, edits_apply_in_order)

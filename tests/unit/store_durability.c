@@ -481,6 +481,7 @@ Test(store_durability, a_full_disk_refuses_growth_and_nothing_else)
 	expect_value(store, "small", "1");
 	cr_expect_eq(remove_key(store, OP_DELETE, "small"), 0, "deleting has a reserve");
 	cr_assert_eq(fill(filler), 0);
+	g_usleep(G_USEC_PER_SEC / 10); /* the free space is looked at every now and then */
 	cr_expect_eq(remove_key(store, OP_DELETE, "big0"), -ENOSPC);
 	{
 		struct store_status status;
@@ -490,6 +491,7 @@ Test(store_durability, a_full_disk_refuses_growth_and_nothing_else)
 	}
 	cr_assert_eq(truncate(filler, 0), 0);
 	cr_assert_eq(mount("tmpfs", base, "tmpfs", MS_REMOUNT, "size=320m"), 0);
+	g_usleep(G_USEC_PER_SEC / 10);
 	cr_expect_eq(store_check_space(store, 1), 0);
 	/* RocksDB looks every few seconds whether it can write again. */
 	for (int i = 0; i < 30 && put(store, "small", "3") == -ENOSPC; i++)
@@ -506,8 +508,8 @@ Test(store_durability, a_full_disk_refuses_growth_and_nothing_else)
 Test(store_durability, a_failed_write_leaves_the_store_read_only)
 {
 	g_autofree char *big = random_text(256 * 1024);
-	const struct rlimit limit = {128 * 1024, RLIM_INFINITY};
-	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	const struct rlimit limit = { 128 * 1024, RLIM_INFINITY };
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 	struct store_status status;
 	struct store *store;
 	uint64_t revision;

@@ -15,11 +15,11 @@ static void teardown(void)
 
 TestSuite(store_history, .init = setup, .fini = teardown);
 
-#define expect_value_at(revision, key, text)                                                       \
-	do {                                                                                       \
-		g_autofree char *found_ = value_at(store, revision, key);                          \
-		cr_expect_str_eq(found_ ? found_ : "(absent)", text, "%s at %d", key,              \
-				 (int)(revision));                                                 \
+#define expect_value_at(revision, key, text)                                          \
+	do {                                                                          \
+		g_autofree char *found_ = value_at(store, revision, key);             \
+		cr_expect_str_eq(found_ ? found_ : "(absent)", text, "%s at %d", key, \
+				 (int)(revision));                                    \
 	} while (0)
 
 Test(store_history, every_revision_has_its_values)
@@ -198,7 +198,7 @@ Test(store_history, what_is_no_key_is_not_read)
 
 Test(store_history, the_log_has_who_and_what)
 {
-	const struct credentials author = {.uid = 5, .gid = 6, .pid = 7, .command = (char *)"vi"};
+	const struct credentials author = { .uid = 5, .gid = 6, .pid = 7, .command = (char *)"vi" };
 	struct program *program = program_new(&author);
 	g_autoptr(log_entry) entry = NULL;
 	g_autoptr(log_entry) first = NULL;
@@ -229,8 +229,8 @@ Test(store_history, the_log_has_who_and_what)
 
 Test(store_history, the_log_names_every_kind_of_change)
 {
-	static const char *const expected[] = {"mkdir d",  "put k",    "symlink l", "attr k",
-					       "delete k", "rmdir d", "delete l;put m"};
+	static const char *const expected[] = { "mkdir d",  "put k",   "symlink l",	"attr k",
+						"delete k", "rmdir d", "delete l;put m" };
 
 	cr_expect_eq(make_directory(store, "d"), 0);
 	cr_expect_eq(put(store, "k", ""), 0);

@@ -1,7 +1,7 @@
 /* Overlays: what a transaction has written, over a snapshot. */
 #include "tests/unit/store_test.h"
 
-static const struct overlay_limits wide = {1 << 20, 1000, 10 << 20};
+static const struct overlay_limits wide = { 1 << 20, 1000, 10 << 20 };
 
 static struct store *store;
 static struct overlay *overlay;
@@ -72,16 +72,16 @@ static char *overlay_names(const char *directory)
 	return g_string_free(names, FALSE);
 }
 
-#define expect_overlay_names(directory, names)                                                     \
-	do {                                                                                       \
-		g_autofree char *found_ = overlay_names(directory);                                \
-		cr_expect_str_eq(found_, names);                                                   \
+#define expect_overlay_names(directory, names)                      \
+	do {                                                        \
+		g_autofree char *found_ = overlay_names(directory); \
+		cr_expect_str_eq(found_, names);                    \
 	} while (0)
 
-#define expect_overlay_value(key, text)                                                            \
-	do {                                                                                       \
-		g_autofree char *found_ = overlay_value(key);                                      \
-		cr_expect_str_eq(found_ ? found_ : "(absent)", text);                              \
+#define expect_overlay_value(key, text)                               \
+	do {                                                          \
+		g_autofree char *found_ = overlay_value(key);         \
+		cr_expect_str_eq(found_ ? found_ : "(absent)", text); \
 	} while (0)
 
 TestSuite(store_overlay, .init = setup, .fini = teardown);
@@ -148,7 +148,7 @@ Test(store_overlay, keeps_the_value_below_when_only_attributes_change)
 	struct op *op = program->then_ops->pdata[0];
 	const struct overlay_entry *entry;
 
-	op->changes = (struct attributes){.mask = ATTRIBUTE_MODE, .mode = 0600};
+	op->changes = (struct attributes){ .mask = ATTRIBUTE_MODE, .mode = 0600 };
 	cr_expect_eq(apply(program), 0);
 	entry = overlay_find(overlay, "d/a");
 	cr_expect_not(entry->value_written);
@@ -240,7 +240,7 @@ Test(store_overlay, visits_entries_in_byte_order_of_keys)
 
 Test(store_overlay, refuses_what_crosses_its_limits_and_stays_as_it_was)
 {
-	const struct overlay_limits narrow = {8, 3, 30};
+	const struct overlay_limits narrow = { 8, 3, 30 };
 	g_autofree char *names = NULL;
 
 	overlay_free(overlay);
@@ -258,32 +258,25 @@ Test(store_overlay, refuses_what_crosses_its_limits_and_stays_as_it_was)
 	cr_expect_str_eq(names, "d/ k l m");
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* every realloc copies there */
 Test(store_overlay, many_small_appends_to_a_big_value_cost_what_they_write)
 {
 	g_autoptr(program) program = program_new(&test_root);
-	g_autofree char *block = g_strnfill(4096, 'x');
 	g_autofree char *big = g_strnfill(900 * 1024, 'x');
-	struct op *op = add_append(program, "big", block);
+	const struct op *op = add_append(program, "big", "y");
 	g_autoptr(record) record = NULL;
 	gint64 start;
 
 	cr_expect_eq(apply(with_put("big", big)), 0);
 	start = g_get_monotonic_time();
-	/* 20,000 copies of 900 KiB would be 18 GB; the write of one byte stays one. */
-	g_clear_pointer(&op->edits, g_ptr_array_unref);
-	g_clear_pointer(&block, g_free);
-	block = g_strdup("y");
-	{
-		g_autoptr(GBytes) byte = bytes_of(block);
-
-		op_add_edit(op, EDIT_APPEND, 0, byte);
-	}
+	/* As many copies would be 18 GB and take seconds. */
 	for (int i = 0; i < 20000; i++)
 		cr_assert_eq(overlay_apply(overlay, op, &test_root, false, i, NULL, NULL), 0);
-	cr_expect_lt(g_get_monotonic_time() - start, 1000000 * (gint64)10);
+	cr_expect_lt(g_get_monotonic_time() - start, (gint64)G_USEC_PER_SEC);
 	cr_assert_eq(overlay_get(overlay, "big", &record), 0);
 	cr_expect_eq(record->size_bytes, 900 * 1024 + 20000);
 }
+#endif
 
 Test(store_overlay, a_record_handed_out_does_not_change_afterwards)
 {

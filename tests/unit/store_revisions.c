@@ -17,15 +17,15 @@ static void teardown(void)
 
 TestSuite(store_revisions, .init = setup, .fini = teardown);
 
-#define expect_numbers(key, create, mod, attribute, changes)                                       \
-	do {                                                                                       \
-		g_autoptr(record) found_ = record_now(store, key);                                 \
-		cr_assert_not_null(found_, "%s", key);                                             \
-		cr_expect_eq(found_->create_revision, create, "%s create", key);                   \
-		cr_expect_eq(found_->mod_revision, mod, "%s mod", key);                            \
-		cr_expect_eq(found_->attribute_revision, attribute, "%s attribute", key);          \
-		cr_expect_eq(found_->version, changes, "%s version %d", key,                       \
-			     (int)found_->version);                                                \
+#define expect_numbers(key, create, mod, attribute, changes)                              \
+	do {                                                                              \
+		g_autoptr(record) found_ = record_now(store, key);                        \
+		cr_assert_not_null(found_, "%s", key);                                    \
+		cr_expect_eq(found_->create_revision, create, "%s create", key);          \
+		cr_expect_eq(found_->mod_revision, mod, "%s mod", key);                   \
+		cr_expect_eq(found_->attribute_revision, attribute, "%s attribute", key); \
+		cr_expect_eq(found_->version, changes, "%s version %d", key,              \
+			     (int)found_->version);                                       \
 	} while (0)
 
 Test(store_revisions, a_new_store_has_its_root_at_revision_1)
@@ -131,9 +131,9 @@ Test(store_revisions, times_are_those_of_commits_unless_set)
 	cr_expect_gt(after->ctime_ns, before->ctime_ns);
 	program = program_new(&test_root);
 	add_put(program, "d/new", "")->changes =
-		(struct attributes){.mask = ATTRIBUTE_MTIME, .mtime_ns = 42};
+		(struct attributes){ .mask = ATTRIBUTE_MTIME, .mtime_ns = 42 };
 	program_add(program, OP_ATTR, "d")->changes =
-		(struct attributes){.mask = ATTRIBUTE_MTIME, .mtime_ns = 43};
+		(struct attributes){ .mask = ATTRIBUTE_MTIME, .mtime_ns = 43 };
 	cr_expect_eq(run_error(store, program), 0);
 	g_clear_pointer(&after, record_unref);
 	after = record_now(store, "d/new");
@@ -159,20 +159,20 @@ static bool holds(struct program *program)
 	return outcome.succeeded;
 }
 
-static bool number_holds(enum compare_target target, enum compare_operator operator,
+static bool number_holds(enum compare_target target, enum compare_operator relation,
 			 const char *key, uint64_t number)
 {
 	struct program *program = program_new(&test_root);
 
-	program_compare(program, target, operator, key, number);
+	program_compare(program, target, relation, key, number);
 	return holds(program);
 }
 
-static bool value_holds(enum compare_operator operator, const char *key, const char *text)
+static bool value_holds(enum compare_operator relation, const char *key, const char *text)
 {
 	struct program *program = program_new(&test_root);
 
-	program_compare(program, COMPARE_VALUE, operator, key, 0)->value = bytes_of(text);
+	program_compare(program, COMPARE_VALUE, relation, key, 0)->value = bytes_of(text);
 	return holds(program);
 }
 
@@ -216,11 +216,11 @@ Test(store_revisions, all_failed_compares_are_told_with_who_is_to_blame)
 	struct outcome outcome;
 	const struct failure *failures;
 
-	cr_expect_eq(put(store, "d/k", "two"), 0);		/* 4 */
-	cr_expect_eq(change_mode(store, "d", 0700), 0);		/* 5 */
-	cr_expect_eq(put(store, "d/gone", ""), 0);		/* 6 */
+	cr_expect_eq(put(store, "d/k", "two"), 0);		 /* 4 */
+	cr_expect_eq(change_mode(store, "d", 0700), 0);		 /* 5 */
+	cr_expect_eq(put(store, "d/gone", ""), 0);		 /* 6 */
 	cr_expect_eq(remove_key(store, OP_DELETE, "d/gone"), 0); /* 7 */
-	cr_expect_eq(put(store, "z", ""), 0);			/* 8 */
+	cr_expect_eq(put(store, "z", ""), 0);			 /* 8 */
 	program = program_new(&test_root);
 	program_compare(program, COMPARE_MOD, COMPARE_EQUAL, "d/k", 3);
 	program_compare(program, COMPARE_CREATE, COMPARE_EQUAL, "d/k", 3);
@@ -266,8 +266,8 @@ Test(store_revisions, a_deleted_directory_is_blamed_too)
 Test(store_revisions, evaluating_applies_nothing)
 {
 	g_autoptr(program) program = program_new(&test_root);
-	struct outcome outcome = {.lock = PTHREAD_MUTEX_INITIALIZER,
-				  .wake = PTHREAD_COND_INITIALIZER};
+	struct outcome outcome = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				   .wake = PTHREAD_COND_INITIALIZER };
 
 	program_compare(program, COMPARE_MOD, COMPARE_EQUAL, "d/k", 9);
 	program_compare(program, COMPARE_MOD, COMPARE_EQUAL, "d/k", 3);

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-static const struct credentials test_root = {.uid = 0, .gid = 0};
+static const struct credentials test_root = { .uid = 0, .gid = 0 };
 
 G_GNUC_UNUSED static inline struct store *open_memory_store(void)
 {
@@ -27,8 +27,8 @@ struct outcome {
 	bool succeeded;
 	bool changed;
 	uint64_t revision;
-	GPtrArray *records;  /* struct record or NULL */
-	GArray *failures;    /* struct failure, keys are kept */
+	GPtrArray *records; /* struct record or NULL */
+	GArray *failures;   /* struct failure, keys are kept */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool done;
@@ -74,8 +74,8 @@ static inline void outcome_clear(struct outcome *outcome)
 /* Runs `program` and waits for its result; call outcome_clear. */
 static inline struct outcome run(struct store *store, struct program *program)
 {
-	struct outcome outcome = {.lock = PTHREAD_MUTEX_INITIALIZER,
-				  .wake = PTHREAD_COND_INITIALIZER};
+	struct outcome outcome = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				   .wake = PTHREAD_COND_INITIALIZER };
 
 	store_submit(store, program, keep_outcome, &outcome);
 	pthread_mutex_lock(&outcome.lock);
@@ -182,7 +182,7 @@ static inline int change_mode(struct store *store, const char *key, uint32_t mod
 	struct program *program = program_new(&test_root);
 
 	program_add(program, OP_ATTR, key)->changes =
-		(struct attributes){.mask = ATTRIBUTE_MODE, .mode = mode};
+		(struct attributes){ .mask = ATTRIBUTE_MODE, .mode = mode };
 	return run_error(store, program);
 }
 
@@ -228,10 +228,10 @@ static inline char *value_now(struct store *store, const char *key)
 	return value_at(store, 0, key);
 }
 
-#define expect_value(store, key, text)                                                             \
-	do {                                                                                       \
-		g_autofree char *found_ = value_now(store, key);                                   \
-		cr_expect_str_eq(found_ ? found_ : "(absent)", text, "%s", key);                   \
+#define expect_value(store, key, text)                                           \
+	do {                                                                     \
+		g_autofree char *found_ = value_now(store, key);                 \
+		cr_expect_str_eq(found_ ? found_ : "(absent)", text, "%s", key); \
 	} while (0)
 
 static inline int append_name(const char *name, struct record *record, void *arg)
@@ -261,8 +261,8 @@ static inline char *names_at(struct store *store, uint64_t revision, const char 
 	return names_in(snapshot, directory, NULL);
 }
 
-#define expect_names(store, revision, directory, names)                                            \
-	do {                                                                                       \
-		g_autofree char *found_ = names_at(store, revision, directory);                    \
-		cr_expect_str_eq(found_, names, "'%s' at %d", directory, (int)(revision));         \
+#define expect_names(store, revision, directory, names)                                    \
+	do {                                                                               \
+		g_autofree char *found_ = names_at(store, revision, directory);            \
+		cr_expect_str_eq(found_, names, "'%s' at %d", directory, (int)(revision)); \
 	} while (0)

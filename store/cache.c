@@ -1,0 +1,74 @@
+/* The cache of records: one place for each hash of a key, the newest wins. */
+#include "store/cache.h"
+
+#include <string.h>
+
+#define SLOTS 4096 /* a power of two */
+/* Larger values cost more to keep than a lookup does. */
+#define VALUE_SIZE_MAX 1024
+
+struct slot {
+	char *key; /* NULL: empty */
+	struct record *record;
+};
+
+struct cache {
+	struct slot slots[SLOTS];
+};
+
+static guint slot_of(const char *key)
+{
+	return g_str_hash(key) & (SLOTS - 1);
+}
+
+static void clear_slot(struct slot *slot)
+{
+	g_clear_pointer(&slot->key, g_free);
+	g_clear_pointer(&slot->record, record_unref);
+}
+
+struct cache *cache_new(void)
+{
+	return g_new0(struct cache, 1);
+}
+
+void cache_clear(struct cache *cache)
+{
+	for (guint i = 0; i < SLOTS; i++)
+		clear_slot(&cache->slots[i]);
+}
+
+void cache_free(struct cache *cache)
+{
+	if (!cache)
+		return;
+	cache_clear(cache);
+	g_free(cache);
+}
+
+struct record *cache_get(const struct cache *cache, const char *key)
+{
+	const struct slot *slot = &cache->slots[slot_of(key)];
+
+	if (!slot->key || strcmp(slot->key, key) != 0)
+		return NULL;
+	return record_ref(slot->record);
+}
+
+void cache_set(struct cache *cache, const char *key, struct record *record)
+{
+	struct slot *slot = &cache->slots[slot_of(key)];
+	bool same = slot->key && strcmp(slot->key, key) == 0;
+
+	if (!record || record->size_bytes > VALUE_SIZE_MAX) {
+		if (same)
+			clear_slot(slot);
+		return;
+	}
+	if (!same) {
+		clear_slot(slot);
+		slot->key = g_strdup(key);
+	}
+	record_unref(slot->record);
+	slot->record = record_ref(record);
+}

@@ -34,6 +34,12 @@ void record_attributes(const struct tree *tree, const struct record *record,
 	attributes->st_blksize = 4096;
 	set_time(&attributes->st_mtim, record->mtime_ns);
 	set_time(&attributes->st_ctim, record->ctime_ns);
+	/* Looking a directory up does not record what comes and goes in it, so it must not
+	 * show either. */
+	if (tree->txn && record->type == RECORD_DIRECTORY) {
+		set_time(&attributes->st_mtim, record->own_mtime_ns);
+		attributes->st_ctim = attributes->st_mtim;
+	}
 	attributes->st_atim = attributes->st_mtim;
 }
 

@@ -141,6 +141,8 @@ static void apply_changes(struct record *record, const struct attributes *change
 		record->gid = changes->gid;
 	if (changes->mask & ATTRIBUTE_MTIME)
 		record->mtime_ns = changes->mtime_ns;
+	if ((changes->mask & ATTRIBUTE_MTIME) && record->type == RECORD_DIRECTORY)
+		record->own_mtime_ns = changes->mtime_ns;
 	/* Setuid and setgid bits have no meaning on values. */
 	if (record->type != RECORD_DIRECTORY)
 		record->mode &= ~06000u;
@@ -161,6 +163,7 @@ static struct record *make_record(struct action *action, enum record_type type,
 			record->mode |= 02000;
 	}
 	record->mtime_ns = action->now_ns;
+	record->own_mtime_ns = type == RECORD_DIRECTORY ? action->now_ns : 0;
 	record->ctime_ns = action->now_ns;
 	record->ino = action->op->ino;
 	if (type != RECORD_DIRECTORY) {

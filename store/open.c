@@ -48,6 +48,7 @@ static struct record *make_root(int64_t now_ns)
 	root->uid = geteuid();
 	root->gid = getegid();
 	root->mtime_ns = now_ns;
+	root->own_mtime_ns = now_ns;
 	root->ctime_ns = now_ns;
 	root->ino = ROOT_INO;
 	root->create_revision = FIRST_REVISION;

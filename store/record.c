@@ -73,6 +73,7 @@ void record_encode_header(const struct record *record, guint8 ret[static RECORD_
 	at = encode_u32(at, record->uid);
 	at = encode_u32(at, record->gid);
 	at = encode_u64(at, (uint64_t)record->mtime_ns);
+	at = encode_u64(at, (uint64_t)record->own_mtime_ns);
 	at = encode_u64(at, (uint64_t)record->ctime_ns);
 	at = encode_u64(at, record->ino);
 	at = encode_u64(at, record->create_revision);
@@ -90,6 +91,7 @@ static void decode_header(struct reader *reader, struct record *record)
 	record->uid = read_u32(reader);
 	record->gid = read_u32(reader);
 	record->mtime_ns = (int64_t)read_u64(reader);
+	record->own_mtime_ns = (int64_t)read_u64(reader);
 	record->ctime_ns = (int64_t)read_u64(reader);
 	record->ino = read_u64(reader);
 	record->create_revision = read_u64(reader);

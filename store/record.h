@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-#define RECORD_HEADER_SIZE 71
+#define RECORD_HEADER_SIZE 79
 
 /* Writes the header of `record`; its value follows it where there is one. */
 void record_encode_header(const struct record *record, guint8 ret[static RECORD_HEADER_SIZE]);

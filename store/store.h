@@ -51,6 +51,7 @@ struct record {
 	uid_t uid;
 	gid_t gid;
 	int64_t mtime_ns;	     /* since the epoch: of the value, as set or as committed */
+	int64_t own_mtime_ns;	     /* directory: as created or set, whatever came or went; else 0 */
 	int64_t ctime_ns;	     /* of the last commit that changed the record */
 	uint64_t ino;		     /* fixed at creation, kept by overwriting and renaming */
 	uint64_t create_revision;    /* a rename creates */
@@ -340,7 +341,8 @@ uint64_t overlay_bytes(const struct overlay *overlay);
 /* Runs one operation (not OP_PROGRAM) at the time `now_ns` on behalf of `credentials`;
  * permissions are checked when `checked`. All or nothing. Returns the errors of
  * store_submit; *ret_key (may be NULL; caller frees) is then the key in the way, *ret (may
- * be NULL) otherwise the record after it, or NULL. */
+ * be NULL) otherwise the record after it, or NULL. That of a patch shares its value:
+ * whoever keeps it makes the next patch copy. */
 int overlay_apply(struct overlay *overlay, const struct op *op,
 		  const struct credentials *credentials, bool checked, int64_t now_ns,
 		  struct record **ret, char **ret_key);

@@ -70,6 +70,7 @@ static struct record *sample_record(void)
 	record->uid = 1000;
 	record->gid = UINT32_MAX;
 	record->mtime_ns = -5;
+	record->own_mtime_ns = -6;
 	record->ctime_ns = INT64_MAX;
 	record->ino = 77;
 	record->create_revision = 1;
@@ -108,6 +109,7 @@ Test(store_codec, a_record_comes_back_as_it_was)
 	cr_expect_eq(back->uid, record->uid);
 	cr_expect_eq(back->gid, record->gid);
 	cr_expect_eq(back->mtime_ns, record->mtime_ns);
+	cr_expect_eq(back->own_mtime_ns, record->own_mtime_ns);
 	cr_expect_eq(back->ctime_ns, record->ctime_ns);
 	cr_expect_eq(back->ino, record->ino);
 	cr_expect_eq(back->create_revision, record->create_revision);

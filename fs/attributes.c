@@ -97,7 +97,7 @@ static int held_attributes(struct node *node, struct handle *handle, struct stat
 }
 
 static int current_attributes(struct fs *fs, fuse_req_t req, struct node *node,
-			      struct handle *handle, struct stat *attributes)
+			      struct handle *handle, bool asked, struct stat *attributes)
 {
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
@@ -110,7 +110,7 @@ static int current_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 		if (r < 0)
 			return r;
 		record_attributes(node->tree, record, attributes);
-		if (node->tree->txn && node->type != RECORD_DIRECTORY)
+		if (asked && node->tree->txn && node->type != RECORD_DIRECTORY)
 			provisional_note(fs, req, node, key, record);
 	}
 	if (has_sessions(fs, node))
@@ -125,7 +125,9 @@ static void getattr_again(fuse_req_t req, struct node *node, const char *name, i
 	tree_getattr(fuse_req_userdata(req), req, node, NULL);
 }
 
-void tree_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle)
+/* The answer to a stat, when `asked`, or to a change, which shows its caller nothing. */
+static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
+			     struct handle *handle, bool asked)
 {
 	gint epoch = g_atomic_int_get(&fs->directory_epoch);
 	bool live_directory = node->type == RECORD_DIRECTORY && !node->tree->txn;
@@ -136,7 +138,7 @@ void tree_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handl
 	if (!handle && !node->tree->txn &&
 	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, 0, getattr_again))
 		return;
-	r = current_attributes(fs, req, node, handle, &attributes);
+	r = current_attributes(fs, req, node, handle, asked, &attributes);
 	if (r < 0) {
 		reply_error(req, r);
 		return;
@@ -147,6 +149,11 @@ void tree_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handl
 	fuse_reply_attr(req, &attributes, tree_attribute_timeout(fs, node, epoch));
 	if (live_directory)
 		tree_recheck(fs, id, epoch);
+}
+
+void tree_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle)
+{
+	reply_attributes(fs, req, node, handle, true);
 }
 
 void tree_readlink(struct fs *fs, fuse_req_t req, struct node *node)
@@ -222,7 +229,7 @@ static void attributes_done(const struct program_result *result, void *arg)
 		pthread_mutex_lock(&request->fs->nodes.lock);
 		request->node->generation++;
 		pthread_mutex_unlock(&request->fs->nodes.lock);
-		tree_getattr(request->fs, request->req, request->node, request->handle);
+		reply_attributes(request->fs, request->req, request->node, request->handle, false);
 	}
 	g_free(request);
 }
@@ -249,7 +256,7 @@ static void submit_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	op->changes = *changes;
 	request = g_new(struct attribute_request, 1);
 	*request = (struct attribute_request){ fs, req, node, handle };
-	view_apply(node->tree->view, program, attributes_done, request);
+	tree_apply(fs, node->tree, program, attributes_done, request);
 }
 
 static int change_orphan(struct fs *fs, struct node *node, const struct attributes *changes)
@@ -318,7 +325,7 @@ void tree_setattr(struct fs *fs, fuse_req_t req, struct node *node, const struct
 		return;
 	}
 	if (!size && changes.mask == 0) {
-		tree_getattr(fs, req, node, handle); /* atime is not kept */
+		reply_attributes(fs, req, node, handle, false); /* atime is not kept */
 		return;
 	}
 	if (!change_privately(fs, req, node, &changes, size, handle, &r)) {
@@ -331,5 +338,5 @@ void tree_setattr(struct fs *fs, fuse_req_t req, struct node *node, const struct
 	if (r < 0)
 		reply_error(req, r);
 	else
-		tree_getattr(fs, req, node, shown);
+		reply_attributes(fs, req, node, shown, false);
 }

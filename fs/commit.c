@@ -5,10 +5,13 @@
  * could hold (it marks one inode), so the committing thread makes it itself.
  * Names are another matter: telling the kernel to forget one waits for whatever is in
  * flight in its directory. A node whose name is gone answers ESTALE, which makes the
- * kernel look again; so one thread tells names, and nobody waits for it. */
+ * kernel look again; but a name it still holds is there for mkdir(2), and a file for a
+ * walk through it. So one thread tells names, and whoever committed is told of it when
+ * that is done, or after a moment; nobody else waits. */
 #include "fs/commit.h"
 
 #include "fs/control.h"
+#include "fs/housekeeper.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -16,23 +19,49 @@
 
 /* ---- The notifier --------------------------------------------------------------- */
 
-struct forgotten_name {
-	uint64_t parent_id; /* 0: the thread shall end */
+enum { TELL_WAIT_US = 10000 };
+
+/* Who waits until names are told: called by the notifier or, when that takes too long, by
+ * the housekeeper, whoever is first. */
+struct waiting_done {
+	gint refs;   /* atomic: the two */
+	gint called; /* atomic */
+	notifier_done_fn *done;
+	void *arg;
+};
+
+/* Something to tell, in turn: a name, somebody who waits, or that it is the end. */
+struct notice {
+	uint64_t parent_id;
 	char *name;
+	struct waiting_done *waiting;
 };
 
 struct notifier {
 	struct fs *fs;	  /* set once */
 	pthread_t thread; /* set once */
 	GAsyncQueue *queue;
+	gint untold; /* atomic: names in the queue or being told */
 };
 
-static void forgotten_name_free(void *data)
+static void call_once(void *data)
 {
-	struct forgotten_name *forgotten = data;
+	struct waiting_done *waiting = data;
 
-	g_free(forgotten->name);
-	g_free(forgotten);
+	if (g_atomic_int_compare_and_exchange(&waiting->called, 0, 1))
+		waiting->done(waiting->arg);
+	if (g_atomic_int_dec_and_test(&waiting->refs))
+		g_free(waiting);
+}
+
+static void notice_free(void *data)
+{
+	struct notice *notice = data;
+
+	if (notice->waiting)
+		call_once(notice->waiting);
+	g_free(notice->name);
+	g_free(notice);
 }
 
 static void *tell_kernel(void *arg)
@@ -40,15 +69,17 @@ static void *tell_kernel(void *arg)
 	struct notifier *notifier = arg;
 
 	for (;;) {
-		struct forgotten_name *forgotten = g_async_queue_pop(notifier->queue);
-		uint64_t parent_id = forgotten->parent_id;
+		struct notice *notice = g_async_queue_pop(notifier->queue);
+		bool end = !notice->name && !notice->waiting;
 
 		/* The kernel may not know it any more: ENOENT is as good. */
-		if (parent_id != 0)
-			fuse_lowlevel_notify_inval_entry(notifier->fs->session, parent_id,
-							 forgotten->name, strlen(forgotten->name));
-		forgotten_name_free(forgotten);
-		if (parent_id == 0)
+		if (notice->name) {
+			fuse_lowlevel_notify_inval_entry(notifier->fs->session, notice->parent_id,
+							 notice->name, strlen(notice->name));
+			g_atomic_int_add(&notifier->untold, -1);
+		}
+		notice_free(notice);
+		if (end)
 			return NULL;
 	}
 }
@@ -58,7 +89,7 @@ struct notifier *notifier_new(struct fs *fs)
 	struct notifier *notifier = g_new0(struct notifier, 1);
 
 	notifier->fs = fs;
-	notifier->queue = g_async_queue_new_full(forgotten_name_free);
+	notifier->queue = g_async_queue_new_full(notice_free);
 	if (pthread_create(&notifier->thread, NULL, tell_kernel, notifier) != 0)
 		g_error("cannot start the notifier thread");
 	return notifier;
@@ -66,7 +97,7 @@ struct notifier *notifier_new(struct fs *fs)
 
 void notifier_free(struct notifier *notifier)
 {
-	struct forgotten_name *end = g_new0(struct forgotten_name, 1);
+	struct notice *end = g_new0(struct notice, 1);
 
 	g_async_queue_push_front(notifier->queue, end);
 	pthread_join(notifier->thread, NULL);
@@ -76,11 +107,31 @@ void notifier_free(struct notifier *notifier)
 
 void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name)
 {
-	struct forgotten_name *forgotten = g_new(struct forgotten_name, 1);
+	struct notice *notice = g_new0(struct notice, 1);
 
-	forgotten->parent_id = parent_id;
-	forgotten->name = g_strdup(name);
-	g_async_queue_push(notifier->queue, forgotten);
+	notice->parent_id = parent_id;
+	notice->name = g_strdup(name);
+	g_atomic_int_inc(&notifier->untold);
+	g_async_queue_push(notifier->queue, notice);
+}
+
+void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg)
+{
+	struct waiting_done *waiting;
+	struct notice *notice;
+
+	if (g_atomic_int_get(&notifier->untold) == 0) {
+		done(arg);
+		return;
+	}
+	waiting = g_new0(struct waiting_done, 1);
+	waiting->refs = 2;
+	waiting->done = done;
+	waiting->arg = arg;
+	notice = g_new0(struct notice, 1);
+	notice->waiting = waiting;
+	housekeeper_call_later(notifier->fs->housekeeper, TELL_WAIT_US, call_once, waiting);
+	g_async_queue_push(notifier->queue, notice);
 }
 
 /* ---- Attributes ----------------------------------------------------------------- */
@@ -230,8 +281,10 @@ void commit_seen(const struct log_entry *commit, void *arg)
 
 /* ---- Trees of transactions ------------------------------------------------------ */
 
-static void collect_tree_locked(struct node_table *table, struct txn *txn, GArray *ids)
+/* The names below the top of the tree take what lies below them along. */
+static void collect_tree_locked(struct fs *fs, struct txn *txn, GArray *ids)
 {
+	struct node_table *table = &fs->nodes;
 	struct node *transactions = node_child_locked(table, table->root, "txn");
 	struct node *directory =
 		transactions ? node_child_locked(table, transactions, txn_name(txn)) : NULL;
@@ -246,6 +299,8 @@ static void collect_tree_locked(struct node_table *table, struct txn *txn, GArra
 		const struct node *node = link->data;
 
 		g_array_append_val(ids, node->id);
+		if (node->parent == keys && node->state == NODE_LIVE)
+			notifier_forget_name(fs->notifier, keys->id, node->name);
 	}
 }
 
@@ -254,7 +309,7 @@ void tree_invalidated(struct fs *fs, struct txn *txn)
 	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 
 	pthread_mutex_lock(&fs->nodes.lock);
-	collect_tree_locked(&fs->nodes, txn, ids);
+	collect_tree_locked(fs, txn, ids);
 	pthread_mutex_unlock(&fs->nodes.lock);
 	for (guint i = 0; i < ids->len; i++)
 		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,

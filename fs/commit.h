@@ -28,13 +28,20 @@ void commit_seen(const struct log_entry *commit, void *arg);
 void names_changed(struct fs *fs, const struct name_change *change);
 
 /* All nodes of a transaction's tree are of an old round, or the transaction has ended: the
- * kernel asks again for what it has cached of them. */
+ * kernel asks again for what it has cached of them, names once they are told
+ * (notifier_when_told). */
 void tree_invalidated(struct fs *fs, struct txn *txn);
 
 struct notifier *notifier_new(struct fs *fs);
 void notifier_free(struct notifier *notifier);
 /* The kernel shall forget a name. Never waits. */
 void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name);
+
+typedef void notifier_done_fn(void *arg);
+/* Calls done(arg) once when the kernel has forgotten all names until now, but at most ten
+ * milliseconds from now: a busy directory can keep the notifier waiting for long, and
+ * nobody else shall be. Often before this returns. */
+void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg);
 
 /* Attributes as stat(2) shows them, and changes of them. */
 void attributes_merge(struct attributes *into, const struct attributes *changes);

@@ -387,7 +387,7 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 	if (is_gone(handle->node))
 		return -ESTALE;
 	if (handle->node->txn)
-		provisional_settle_txn(handle->fs, handle->node->txn);
+		provisional_settle_txn(handle->fs, handle->node->txn, NULL);
 	if (control->text)
 		r = control->text(handle, req, &text);
 	if (r == 0)
@@ -551,7 +551,7 @@ void control_write(struct handle *handle, fuse_req_t req, const char *data, size
 	action_fn *action = handle->node->control->action;
 
 	if (handle->node->txn)
-		provisional_settle_txn(handle->fs, handle->node->txn);
+		provisional_settle_txn(handle->fs, handle->node->txn, NULL);
 
 	if (handle->node->txn && txn_state(handle->node->txn) == TXN_OVER)
 		reply_error(req, -ESTALE);
@@ -562,8 +562,10 @@ void control_write(struct handle *handle, fuse_req_t req, const char *data, size
 }
 
 struct written {
+	struct fs *fs;
 	fuse_req_t req;
 	size_t size;
+	int error;
 };
 
 static void reply_written(fuse_req_t req, size_t size, int error)
@@ -574,12 +576,24 @@ static void reply_written(fuse_req_t req, size_t size, int error)
 		fuse_reply_write(req, size);
 }
 
+static void reply_told(void *arg)
+{
+	struct written *written = arg;
+
+	reply_written(written->req, written->size, written->error);
+	g_free(written);
+}
+
+/* Who is told of the commit sees it in all later calls. */
 static void commit_done(int error, void *arg)
 {
 	struct written *written = arg;
 
-	reply_written(written->req, written->size, error);
-	g_free(written);
+	written->error = error;
+	if (error == 0)
+		notifier_when_told(written->fs->notifier, reply_told, written);
+	else
+		reply_told(written);
 }
 
 static const char unwritten[] = "commit: opened for writing and closed without a byte written";
@@ -591,6 +605,7 @@ static void act_commit(struct handle *handle, fuse_req_t req, const char *data, 
 	pthread_mutex_lock(&handle->lock);
 	handle->begun = true;
 	pthread_mutex_unlock(&handle->lock);
+	written->fs = handle->fs;
 	written->req = req;
 	written->size = size;
 	txn_clear_last_error(handle->node->txn, unwritten);
@@ -612,24 +627,31 @@ void control_flush(struct handle *handle)
 		txn_set_last_error(handle->node->txn, "%s", unwritten);
 }
 
+/* Nothing of the old round can be found by name when the write returns. */
+static void reply_new_round(struct handle *handle, fuse_req_t req, size_t size, int error)
+{
+	struct written *written;
+
+	if (error < 0) {
+		reply_error(req, error);
+		return;
+	}
+	written = g_new(struct written, 1);
+	*written = (struct written){ handle->fs, req, size, 0 };
+	tree_invalidated(handle->fs, handle->node->txn);
+	notifier_when_told(written->fs->notifier, reply_told, written);
+}
+
 static void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
-	int r = txn_restart(handle->node->txn);
-
 	(void)data;
-	if (r == 0)
-		tree_invalidated(handle->fs, handle->node->txn);
-	reply_written(req, size, r);
+	reply_new_round(handle, req, size, txn_restart(handle->node->txn));
 }
 
 static void act_rebase(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
-	int r = txn_rebase(handle->node->txn);
-
 	(void)data;
-	if (r == 0)
-		tree_invalidated(handle->fs, handle->node->txn);
-	reply_written(req, size, r);
+	reply_new_round(handle, req, size, txn_rebase(handle->node->txn));
 }
 
 /* The writes of one open follow each other. */

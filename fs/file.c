@@ -89,7 +89,7 @@ static int apply_in_view(struct fs *fs, struct node *node, struct program *progr
 {
 	struct view_result result = { 0 };
 
-	view_apply(node->tree->view, program, view_done, &result);
+	tree_apply(fs, node->tree, program, view_done, &result);
 	if (result.error == 0 && node->type == RECORD_VALUE) {
 		pthread_mutex_lock(&fs->nodes.lock);
 		node->generation++;

@@ -21,6 +21,12 @@ struct waiting_request {
 	session_resume_fn *resume;
 };
 
+struct later_call {
+	int64_t due_us;
+	void (*call)(void *arg);
+	void *arg;
+};
+
 struct housekeeper {
 	struct fs *fs;	  /* set once */
 	pthread_t thread; /* set once */
@@ -31,6 +37,7 @@ struct housekeeper {
 	GHashTable *idle;	/* lock: sessions that append, held */
 	GHashTable *closing;	/* lock: sessions that may end with their RELEASE, held */
 	GQueue waiting;		/* lock: struct waiting_request, earliest deadline first */
+	GQueue later;		/* lock: struct later_call, the first due first */
 };
 
 static void resume_and_free(struct waiting_request *waiting)
@@ -187,6 +194,46 @@ bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, 
 	return wait;
 }
 
+/* ---- Calls for later ------------------------------------------------------------ */
+
+void housekeeper_call_later(struct housekeeper *housekeeper, int64_t delay_us,
+			    void (*call)(void *arg), void *arg)
+{
+	struct later_call *later = g_new(struct later_call, 1);
+
+	*later = (struct later_call){ g_get_monotonic_time() + delay_us, call, arg };
+	pthread_mutex_lock(&housekeeper->lock);
+	g_queue_push_tail(&housekeeper->later, later);
+	if (g_queue_get_length(&housekeeper->later) == 1)
+		pthread_cond_signal(&housekeeper->wake);
+	pthread_mutex_unlock(&housekeeper->lock);
+}
+
+static void call_all(GQueue *calls)
+{
+	struct later_call *later;
+
+	while ((later = g_queue_pop_head(calls)) != NULL) {
+		later->call(later->arg);
+		g_free(later);
+	}
+}
+
+static void take_due(struct housekeeper *housekeeper, GQueue *ret, int64_t *wait_us)
+{
+	struct later_call *later;
+
+	while ((later = g_queue_peek_head(&housekeeper->later)) != NULL) {
+		int64_t left = later->due_us - g_get_monotonic_time();
+
+		if (left > 0) {
+			*wait_us = MIN(*wait_us, left);
+			return;
+		}
+		g_queue_push_tail_link(ret, g_queue_pop_head_link(&housekeeper->later));
+	}
+}
+
 /* ---- The thread ----------------------------------------------------------------- */
 
 static void committed_idle(int error, void *arg)
@@ -259,13 +306,14 @@ static void *keep_house(void *arg)
 
 	pthread_mutex_lock(&housekeeper->lock);
 	while (!housekeeper->stop) {
-		GQueue overdue = G_QUEUE_INIT;
+		GQueue overdue = G_QUEUE_INIT, due = G_QUEUE_INIT;
 		int64_t wait_us = G_MAXINT64;
 		g_autoptr(GPtrArray) given_up = g_ptr_array_new();
 		g_autoptr(GPtrArray) idle = take_idle(housekeeper, &wait_us);
 
 		take_overdue(housekeeper, &overdue, given_up, &wait_us);
-		if (idle->len == 0 && g_queue_is_empty(&overdue)) {
+		take_due(housekeeper, &due, &wait_us);
+		if (idle->len == 0 && g_queue_is_empty(&overdue) && g_queue_is_empty(&due)) {
 			wait_for(housekeeper, wait_us);
 			continue;
 		}
@@ -274,6 +322,7 @@ static void *keep_house(void *arg)
 			session_commit(g_ptr_array_index(idle, i), committed_idle,
 				       g_ptr_array_index(idle, i));
 		resume_all(&overdue);
+		call_all(&due);
 		for (guint i = 0; i < given_up->len; i++)
 			session_unref(g_ptr_array_index(given_up, i));
 		pthread_mutex_lock(&housekeeper->lock);
@@ -319,6 +368,7 @@ void housekeeper_free(struct housekeeper *housekeeper)
 	pthread_mutex_unlock(&housekeeper->lock);
 	pthread_join(housekeeper->thread, NULL);
 	resume_all(&housekeeper->waiting);
+	call_all(&housekeeper->later);
 	unref_keys(housekeeper->idle);
 	unref_keys(housekeeper->closing);
 	pthread_cond_destroy(&housekeeper->wake);

@@ -1,5 +1,5 @@
 /* One thread for what happens by time: appenders that have been idle commit, requests that
- * wait for a RELEASE are let go. It sleeps until the next of these is due. */
+ * wait for a RELEASE are let go, calls for later are made. It sleeps until the next of these is due. */
 #pragma once
 
 #include "fs/session.h"
@@ -12,6 +12,10 @@ void housekeeper_note_closing(struct housekeeper *housekeeper, struct session *s
 void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session *session);
 /* Its RELEASE has committed: who waits for that goes on. */
 void housekeeper_session_ended(struct housekeeper *housekeeper, struct session *session);
+
+/* Calls call(arg) once, `delay_us` from now; the same delay for all who ask. */
+void housekeeper_call_later(struct housekeeper *housekeeper, int64_t delay_us,
+			    void (*call)(void *arg), void *arg);
 
 /* Of the session, for the housekeeper. */
 typedef void session_done_fn(int error, void *arg);

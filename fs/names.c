@@ -35,6 +35,10 @@ static int renew_directory(struct fs *fs, struct node *node, const char *key)
 		return r == -ENOENT ? -ESTALE : r;
 	if (record->ino != node->ino)
 		return -ESTALE;
+	/* The kernel knows the name from an earlier round and does not look it up again. */
+	r = view_observe(node->tree->view, OBSERVE_EXISTS, key, record);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&fs->nodes.lock);
 	node->round = round;
 	pthread_mutex_unlock(&fs->nodes.lock);
@@ -83,6 +87,19 @@ struct program *tree_program(fuse_req_t req, enum op_kind kind, const char *key,
 	program_compare(program, COMPARE_INO, COMPARE_EQUAL, guard_key, guard_ino);
 	*ret_op = program_add(program, kind, key);
 	return program;
+}
+
+void tree_apply(struct fs *fs, const struct tree *tree, struct program *program,
+		program_done_fn *done, void *arg)
+{
+	for (guint i = 0; tree->txn && i < program->then_ops->len; i++) {
+		const struct op *op = g_ptr_array_index(program->then_ops, i);
+
+		provisional_settle_txn(fs, tree->txn, op->key);
+		if (op->target)
+			provisional_settle_txn(fs, tree->txn, op->target);
+	}
+	view_apply(tree->view, program, done, arg);
 }
 
 /* ---- Timeouts ------------------------------------------------------------------- */
@@ -367,7 +384,7 @@ static void submit_names(struct name_request *request)
 	if (r < 0)
 		name_request_reply(request, r);
 	else
-		view_apply(request->names.parent->tree->view, program, names_done, request);
+		tree_apply(request->fs, request->names.parent->tree, program, names_done, request);
 }
 
 /* A name that is reserved is taken, though only its creator sees it. */

@@ -78,7 +78,11 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *inf
 static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attributes, int to_set,
 		       struct fuse_file_info *info)
 {
-	struct node *node = node_of(req, id);
+	struct fs *fs = fs_of(req);
+	struct node *node = node_get(&fs->nodes, id);
+
+	/* Before a chown the kernel asks for the mode by itself, as before an open. */
+	provisional_settle(fs, req, to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? node : NULL);
 
 	if (node->kind == NODE_KEY)
 		tree_setattr(fs_of(req), req, node, attributes, to_set,

@@ -3,6 +3,8 @@
  * of the thread tells: an OPEN of that node takes the observation back. */
 #include "fs/tree.h"
 
+#include <string.h>
+
 struct provisional {
 	struct txn *txn;       /* held */
 	uint64_t node_id;
@@ -73,7 +75,7 @@ void provisional_settle(struct fs *fs, fuse_req_t req, const struct node *opened
 		make_firm(item);
 }
 
-void provisional_settle_txn(struct fs *fs, struct txn *txn)
+void provisional_settle_txn(struct fs *fs, struct txn *txn, const char *key)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	struct provisional *item;
@@ -85,7 +87,7 @@ void provisional_settle_txn(struct fs *fs, struct txn *txn)
 	pthread_mutex_lock(&fs->provisional_lock);
 	g_hash_table_iter_init(&iter, fs->provisional);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&item)) {
-		if (item->txn != txn)
+		if (item->txn != txn || (key && strcmp(item->key, key) != 0))
 			continue;
 		g_hash_table_iter_steal(&iter);
 		g_atomic_int_add(&fs->provisional_count, -1);

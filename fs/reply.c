@@ -3,6 +3,7 @@
 #include "fs/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 void reply_error(fuse_req_t req, int error)
 {
@@ -46,10 +47,13 @@ struct credentials *caller_credentials(fuse_req_t req)
 	return credentials;
 }
 
-/* The transaction a node is in, or NULL. */
-static struct txn *txn_of_node(const struct node *node)
+/* The transaction that is in use by the handle, or NULL. Looking at a control file is not
+ * using it: a watcher of `status` must not keep it alive. */
+static struct txn *txn_in_use(const struct node *node, int flags)
 {
-	return node->kind == NODE_KEY ? node->tree->txn : node->txn;
+	if (node->kind == NODE_KEY)
+		return node->tree->txn;
+	return (flags & O_ACCMODE) == O_RDONLY ? NULL : node->txn;
 }
 
 struct handle *handle_new(struct fs *fs, struct node *node, int flags)
@@ -65,8 +69,8 @@ struct handle *handle_new(struct fs *fs, struct node *node, int flags)
 	node->handles++;
 	g_hash_table_add(fs->handles, handle);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	if (txn_of_node(node))
-		txn_hold(txn_of_node(node));
+	if (txn_in_use(node, flags))
+		txn_hold(txn_in_use(node, flags));
 	return handle;
 }
 void handle_free(struct handle *handle)
@@ -80,8 +84,8 @@ void handle_free(struct handle *handle)
 	handle->node->handles--;
 	g_hash_table_remove(fs->handles, handle);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	if (txn_of_node(handle->node))
-		txn_release(txn_of_node(handle->node));
+	if (txn_in_use(handle->node, handle->flags))
+		txn_release(txn_in_use(handle->node, handle->flags));
 	if (handle->session)
 		session_leave(handle->session);
 	session_unref(handle->session);

@@ -59,6 +59,10 @@ void provisional_note(struct fs *fs, fuse_req_t req, struct node *node, const ch
 /* At the beginning of every request: what the thread observed last becomes firm, unless
  * `opened` is that very node, which it is opening now. */
 void provisional_settle(struct fs *fs, fuse_req_t req, const struct node *opened);
-/* Before the transaction commits or shows what it read. */
 GHashTable *provisional_table_new(void);
-void provisional_settle_txn(struct fs *fs, struct txn *txn);
+/* What any thread has observed of `key` (NULL: of anything) becomes firm: the commit comes, or
+ * a change that makes it the transaction's own. */
+void provisional_settle_txn(struct fs *fs, struct txn *txn, const char *key);
+/* view_apply, after that. */
+void tree_apply(struct fs *fs, const struct tree *tree, struct program *program,
+		program_done_fn *done, void *arg);

@@ -67,8 +67,8 @@ static void compare_write(struct program *program, GArray *items, const struct o
 		target = COMPARE_MOD;
 		seen = base->mod_revision;
 	} else if (base && !names_only) {
-		target = entry->now ? COMPARE_ATTRIBUTE : COMPARE_MOD;
-		seen = entry->now ? base->attribute_revision : base->mod_revision;
+		target = COMPARE_ATTRIBUTE; /* its entries are keys of their own */
+		seen = base->attribute_revision;
 	}
 	add_compare(program, items, CONFLICT_WRITE, target, entry->key, seen);
 }

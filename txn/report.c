@@ -298,7 +298,7 @@ GString *txn_text_status(struct txn *txn)
 	g_string_append(out, "\ntimeout ");
 	append_seconds(out, txn->timeout_s);
 	g_string_append_printf(out, "idle_ms %" G_GINT64_FORMAT "\nlast_error ",
-			       txn->holds > 1 ? G_GINT64_CONSTANT(0) :
+			       txn->holds > 0 ? G_GINT64_CONSTANT(0) :
 						(g_get_monotonic_time() - txn->last_used_us) / 1000);
 	text_append_escaped(out, txn->last_error ? txn->last_error : "-");
 	g_string_append_c(out, '\n');

@@ -228,7 +228,8 @@ static int observe_existing(struct txn *txn, enum observation what, const char *
 	g_autoptr(record) record = NULL;
 	int r = overlay_get(txn->writes, key, &record);
 
-	if (r == 0)
+	/* A file that a rename replaces has no listing. */
+	if (r == 0 && (what != OBSERVE_LIST || record->type == RECORD_DIRECTORY))
 		r = txn_observe_locked(txn, what, key, record);
 	return r == -ENOENT ? 0 : r;
 }

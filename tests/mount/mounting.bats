@@ -525,6 +525,7 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	# Never while a file is open in it.
 	asked ok w line 0 late
 	is "$(cat "$MNT/keys/a")" v
+	kill_process w
 	unmount_store
 }
 

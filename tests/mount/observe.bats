@@ -213,6 +213,7 @@ $1"
 @test "touch new: its absence" { row 'touch new' 'absent new'; }
 @test "touch -c absent: its absence" { row 'touch -c no' 'absent no'; }
 @test "chmod: the command stats, the value" { row 'chmod 600 f' 'exists f, value f'; }
+@test "chown: the command stats, the value" { row 'chown 1:1 f' 'exists f, value f'; }
 @test "chmod of a directory: its name" { row 'chmod 700 d' 'exists d'; }
 @test "sed -i: the value, the scratch name's absence" { row 'sed -i s/v/w/ f' 'exists f, value f, absent sed*'; }
 
@@ -486,6 +487,17 @@ threads = [threading.Thread(target=opens) for i in range(8)]
 	cat "$V/d/sub/y" "$V/d/x"
 	is "$(normalise "$T/reads")" \
 		'exists d, exists d/sub, exists d/sub/y, value d/sub/y, exists d/x, value d/x'
+}
+@test "restart: directories are recorded again, though the kernel knows their names" {
+	begin
+	ls "$V/d" "$V/d/sub" "$V/e"
+	echo >"$T/restart"
+	ls "$V/e"
+	cat "$V/d/x"
+	is "$(normalise "$T/reads")" 'exists d, exists d/x, value d/x, exists e, list e/'
+	echo >"$T/restart"
+	[ -d "$V/d/sub" ]
+	is "$(normalise "$T/reads")" 'exists d, exists d/sub'
 }
 @test "restart: a directory in which a process works is looked up and recorded again" {
 	begin

@@ -214,6 +214,38 @@ lines() {
 	done
 }
 
+@test "what a commit made of a name is seen at once, though the kernel knew what it was" {
+	"$PYTHON" - "$MNT" "$D" <<-'PY'
+		import os, sys
+		mount, name = sys.argv[1:]
+		live, txn = f'{mount}/keys/{name}', f'{mount}/txn/{name}'
+		def write(path, text):
+		    with open(path, 'w') as f:
+		        f.write(text)
+		def transaction(change):
+		    os.mkdir(txn)
+		    change(f'{txn}/keys/{name}')
+		    write(f'{txn}/commit', 'test')
+		def file_to_directory(view):
+		    os.unlink(view + '/a')
+		    os.mkdir(view + '/a')
+		    write(view + '/a/x', 'y')
+		def directory_to_file(view):
+		    os.unlink(view + '/a/x')
+		    os.rmdir(view + '/a')
+		    write(view + '/a', 'z')
+		write(live + '/a', 'v')
+		for i in range(150):
+		    os.stat(live + '/a')
+		    transaction(file_to_directory)
+		    assert open(live + '/a/x').read() == 'y'
+		    os.rmdir(txn)
+		    transaction(directory_to_file)
+		    assert open(live + '/a').read() == 'z'
+		    os.rmdir(txn)
+	PY
+}
+
 @test "a transaction that wrote nothing commits without a revision" {
 	echo v >"$K/a"
 	begin
@@ -1364,4 +1396,18 @@ level() { echo "$1" >"$2/isolation"; }
 	done
 	for i in 1 2 3; do wait "${PROCESS_PID[$i]}"; done
 	is "$(cat "$K/n")" 60
+}
+
+@test "after restart a name of the old round is free at once, whatever it was" {
+	begin
+	local i
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		echo x >"$V/a"
+		mkdir "$V/b"
+		echo >"$T/restart"
+		mkdir "$V/a"
+		echo y >"$V/b"
+		is "$(cat "$V/b")" y
+		echo >"$T/restart"
+	done
 }

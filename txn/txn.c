@@ -474,6 +474,15 @@ void txn_unref(struct txn *txn)
 	g_free(txn);
 }
 
+/* The kernel may hold its nodes for long: what it has read and written goes at once. */
+static void drop_contents_locked(struct txn *txn)
+{
+	txn_clear_round_locked(txn);
+	overlay_free(txn->writes);
+	txn->writes = overlay_new(txn->snapshot, &registry_get_options(txn->registry)->limits);
+	txn_account_locked(txn);
+}
+
 bool txn_mark_over(struct txn *txn, bool *ret_abandoned)
 {
 	bool first;
@@ -483,6 +492,8 @@ bool txn_mark_over(struct txn *txn, bool *ret_abandoned)
 	*ret_abandoned = first && txn->state != TXN_COMMITTED && txn->state != TXN_COMMITTING &&
 			 overlay_keys(txn->writes) > 0;
 	txn->state = TXN_OVER;
+	if (first)
+		drop_contents_locked(txn);
 	pthread_mutex_unlock(&txn->lock);
 	return first;
 }

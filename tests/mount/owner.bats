@@ -6,7 +6,7 @@ load helpers
 
 setup_file() {
 	mount_own_store --max-txn-keys=50 --max-txn-size=64K --max-user-size=256K \
-		--max-user-reads=300 --max-user-txns=1024
+		--max-user-reads=5000 --max-user-txns=1024
 }
 teardown_file() { unmount_own_store; }
 setup() { own_directory; }
@@ -263,9 +263,9 @@ transactions() { status_field "$MNT" transactions; }
 @test "read sets that are full refuse the call that would not be recorded" {
 	local i
 	begin
-	run bash -c 'for ((i = 0; i < 400; i++)); do [ -e "$1/no$i" ]; done; cat "$1/x"' - "$V"
+	run bash -c 'for ((i = 0; i < 5200; i++)); do [ -e "$1/no$i" ]; done; cat "$1/x"' - "$V"
 	like "$output" 'quota'
-	like "$(status_field "$T" last_error)" '300 items'
+	like "$(status_field "$T" last_error)" '5000 items'
 	echo >"$T/restart"
 	echo x >"$V/a"
 	commit ok "$T"

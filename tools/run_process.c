@@ -20,8 +20,8 @@ static const struct {
 	int number;
 	bool ends; /* otherwise it is for the command alone */
 } passed_on[] = {
-	{ SIGHUP, true },   { SIGINT, true },	{ SIGQUIT, true },
-	{ SIGTERM, true },  { SIGUSR1, false }, { SIGUSR2, false },
+	{ SIGHUP, true },  { SIGINT, true },   { SIGQUIT, true },
+	{ SIGTERM, true }, { SIGUSR1, false }, { SIGUSR2, false },
 };
 
 static bool is_ignored(int number)
@@ -90,19 +90,19 @@ int run_signals_wait(const struct run_signals *signals, int timeout_ms)
 
 /* ---- The child ------------------------------------------------------------------ */
 
-static _Noreturn void child_main(const struct run_command *command,
+static _Noreturn void child_main(const struct run_process *process,
 				 const struct run_signals *signals, int input_fd)
 {
 	sigprocmask(SIG_SETMASK, &signals->before, NULL);
 	if (input_fd != STDIN_FILENO && dup2(input_fd, STDIN_FILENO) < 0)
 		_exit(command_fail(EXIT_CANNOT_RUN, "cannot give '%s' its input: %s",
-				   command->argv[0], g_strerror(errno)));
-	if (command->directory != NULL && chdir(command->directory) < 0)
-		_exit(command_fail(EXIT_CANNOT_RUN, "cannot run '%s' in '%s': %s",
-				   command->argv[0], command->directory, g_strerror(errno)));
-	execvpe(command->argv[0], command->argv, command->environment);
+				   process->argv[0], g_strerror(errno)));
+	if (process->directory != NULL && chdir(process->directory) < 0)
+		_exit(command_fail(EXIT_CANNOT_RUN, "cannot run '%s' in '%s': %s", process->argv[0],
+				   process->directory, g_strerror(errno)));
+	execvpe(process->argv[0], process->argv, process->environment);
 	_exit(command_fail(errno == ENOENT || errno == ENOTDIR ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN,
-			   "cannot run '%s': %s", command->argv[0], g_strerror(errno)));
+			   "cannot run '%s': %s", process->argv[0], g_strerror(errno)));
 }
 
 /* True when the child has ended. */
@@ -134,11 +134,24 @@ static void handle_signal(pid_t child, const struct signalfd_siginfo *info,
 	kill(child, number);
 }
 
-static void wait_for_child(pid_t child, const struct run_signals *signals, struct run_input *input,
+/* Handles what has come. True: the child may have ended. Of several signals the kernel gives
+ * the lowest first, so those that ended the child come before SIGCHLD. */
+static bool handle_signals(pid_t child, const struct run_signals *signals,
 			   struct run_ending *ending)
 {
 	struct signalfd_siginfo info;
+	bool changed = false;
 
+	while (next_signal(signals, &info)) {
+		changed = changed || info.ssi_signo == SIGCHLD;
+		handle_signal(child, &info, ending);
+	}
+	return changed;
+}
+
+static void wait_for_child(pid_t child, const struct run_signals *signals, struct run_input *input,
+			   struct run_ending *ending)
+{
 	for (;;) {
 		struct pollfd poll_fds[] = {
 			{ .fd = signals->fd, .events = POLLIN },
@@ -148,15 +161,14 @@ static void wait_for_child(pid_t child, const struct run_signals *signals, struc
 		poll(poll_fds, G_N_ELEMENTS(poll_fds), -1);
 		if (poll_fds[1].revents != 0)
 			run_input_feed(input);
-		while (next_signal(signals, &info))
-			handle_signal(child, &info, ending);
-		if (poll_fds[0].revents != 0 && reap(child, ending))
+		/* Not only when poll(2) saw a signal: it may have come since. */
+		if (handle_signals(child, signals, ending) && reap(child, ending))
 			return;
 	}
 }
 
-int run_process(const struct run_command *command, const struct run_signals *signals,
-		struct run_input *input, struct run_ending *ret)
+int run_process_to_end(const struct run_process *process, const struct run_signals *signals,
+		       struct run_input *input, struct run_ending *ret)
 {
 	struct run_ending ending = { 0 };
 	int input_fd;
@@ -168,7 +180,7 @@ int run_process(const struct run_command *command, const struct run_signals *sig
 		return r;
 	child = fork();
 	if (child == 0)
-		child_main(command, signals, input_fd);
+		child_main(process, signals, input_fd);
 	if (child > 0) {
 		run_input_started(input);
 		wait_for_child(child, signals, input, &ending);

@@ -19,7 +19,7 @@ void run_signals_done(struct run_signals *signals);
  * within `timeout_ms`. */
 int run_signals_wait(const struct run_signals *signals, int timeout_ms);
 
-struct run_command {
+struct run_process {
 	char **argv;
 	char **environment;
 	const char *directory; /* NULL: that of this process */
@@ -34,5 +34,5 @@ struct run_ending {
 /* Runs it to its end. Signals are passed on to it. A command that cannot be started ends
  * with 126, or 127 when it is not there, and has said why. An error of fork(2) or of
  * run_input_begin. */
-int run_process(const struct run_command *command, const struct run_signals *signals,
-		struct run_input *input, struct run_ending *ret);
+int run_process_to_end(const struct run_process *process, const struct run_signals *signals,
+		       struct run_input *input, struct run_ending *ret);

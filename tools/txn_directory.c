@@ -64,8 +64,7 @@ static int begin_named(const char *directory, char **ret_name)
 	return -EEXIST;
 }
 
-int txn_directory_begin(const struct mount *mount, enum txn_owner owner,
-			struct txn_directory **ret)
+int txn_directory_begin(const struct mount *mount, enum txn_owner owner, struct txn_directory **ret)
 {
 	g_autofree char *directory = g_build_filename(mount->point, "txn", NULL);
 	g_autofree char *name = NULL;

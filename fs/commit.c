@@ -30,18 +30,21 @@ struct waiting_done {
 	void *arg;
 };
 
-/* Something to tell, in turn: a name, somebody who waits, or that it is the end. */
+/* Something to tell, in turn: a name, or somebody who waits. */
 struct notice {
 	uint64_t parent_id;
-	char *name;
+	char *name; /* NULL: somebody who waits */
 	struct waiting_done *waiting;
 };
 
 struct notifier {
 	struct fs *fs;	  /* set once */
 	pthread_t thread; /* set once */
-	GAsyncQueue *queue;
-	gint untold; /* atomic: names in the queue or being told */
+	gint untold;	  /* atomic: names in the queue or being told */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stop;    /* lock */
+	GQueue queue; /* lock: struct notice */
 };
 
 static void call_once(void *data)
@@ -64,14 +67,34 @@ static void notice_free(void *data)
 	g_free(notice);
 }
 
+static void push_notice(struct notifier *notifier, struct notice *notice)
+{
+	pthread_mutex_lock(&notifier->lock);
+	g_queue_push_tail(&notifier->queue, notice);
+	pthread_cond_signal(&notifier->wake);
+	pthread_mutex_unlock(&notifier->lock);
+}
+
+/* The next in turn; NULL: it is the end. */
+static struct notice *pop_notice(struct notifier *notifier)
+{
+	struct notice *notice = NULL;
+
+	pthread_mutex_lock(&notifier->lock);
+	while (!notifier->stop && g_queue_is_empty(&notifier->queue))
+		pthread_cond_wait(&notifier->wake, &notifier->lock);
+	if (!notifier->stop)
+		notice = g_queue_pop_head(&notifier->queue);
+	pthread_mutex_unlock(&notifier->lock);
+	return notice;
+}
+
 static void *tell_kernel(void *arg)
 {
 	struct notifier *notifier = arg;
+	struct notice *notice;
 
-	for (;;) {
-		struct notice *notice = g_async_queue_pop(notifier->queue);
-		bool end = !notice->name && !notice->waiting;
-
+	while ((notice = pop_notice(notifier)) != NULL) {
 		/* The kernel may not know it any more: ENOENT is as good. */
 		if (notice->name) {
 			fuse_lowlevel_notify_inval_entry(notifier->fs->session, notice->parent_id,
@@ -79,9 +102,8 @@ static void *tell_kernel(void *arg)
 			g_atomic_int_add(&notifier->untold, -1);
 		}
 		notice_free(notice);
-		if (end)
-			return NULL;
 	}
+	return NULL;
 }
 
 struct notifier *notifier_new(struct fs *fs)
@@ -89,7 +111,8 @@ struct notifier *notifier_new(struct fs *fs)
 	struct notifier *notifier = g_new0(struct notifier, 1);
 
 	notifier->fs = fs;
-	notifier->queue = g_async_queue_new_full(notice_free);
+	pthread_mutex_init(&notifier->lock, NULL);
+	pthread_cond_init(&notifier->wake, NULL);
 	if (pthread_create(&notifier->thread, NULL, tell_kernel, notifier) != 0)
 		g_error("cannot start the notifier thread");
 	return notifier;
@@ -97,11 +120,14 @@ struct notifier *notifier_new(struct fs *fs)
 
 void notifier_free(struct notifier *notifier)
 {
-	struct notice *end = g_new0(struct notice, 1);
-
-	g_async_queue_push_front(notifier->queue, end);
+	pthread_mutex_lock(&notifier->lock);
+	notifier->stop = true;
+	pthread_cond_signal(&notifier->wake);
+	pthread_mutex_unlock(&notifier->lock);
 	pthread_join(notifier->thread, NULL);
-	g_async_queue_unref(notifier->queue);
+	g_queue_clear_full(&notifier->queue, notice_free);
+	pthread_cond_destroy(&notifier->wake);
+	pthread_mutex_destroy(&notifier->lock);
 	g_free(notifier);
 }
 
@@ -112,7 +138,7 @@ void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const c
 	notice->parent_id = parent_id;
 	notice->name = g_strdup(name);
 	g_atomic_int_inc(&notifier->untold);
-	g_async_queue_push(notifier->queue, notice);
+	push_notice(notifier, notice);
 }
 
 void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg)
@@ -131,7 +157,7 @@ void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void 
 	notice = g_new0(struct notice, 1);
 	notice->waiting = waiting;
 	housekeeper_call_later(notifier->fs->housekeeper, TELL_WAIT_US, call_once, waiting);
-	g_async_queue_push(notifier->queue, notice);
+	push_notice(notifier, notice);
 }
 
 /* ---- Attributes ----------------------------------------------------------------- */

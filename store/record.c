@@ -4,6 +4,7 @@
 #include "store/codec.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define RECORD_FORMAT 1
 
@@ -18,9 +19,11 @@ struct record *record_new(enum record_type type)
 
 struct record *record_copy_bare(const struct record *record)
 {
+	const size_t counted = offsetof(struct record, type);
 	struct record *copy = g_new(struct record, 1);
 
-	*copy = *record;
+	/* All but the count, which others may be changing. */
+	memcpy((char *)copy + counted, (const char *)record + counted, sizeof(*copy) - counted);
 	copy->refs = 1;
 	copy->value = NULL;
 	return copy;

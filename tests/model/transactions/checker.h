@@ -31,5 +31,5 @@ void verdict_init(struct verdict *verdict);
 void verdict_done(struct verdict *verdict);
 const char *complaint_name(enum complaint complaint);
 
-/* Assigns live records of unknown revision theirs; changes nothing else. */
-void check_history(struct history *history, struct verdict *verdict);
+/* Adds to the verdict. */
+void check_history(const struct history *history, struct verdict *verdict);

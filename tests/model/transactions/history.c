@@ -71,7 +71,9 @@ bool record_has_changes(const struct record *record)
 	for (unsigned i = 0; i < record->events->len; i++) {
 		const struct event *event = record_event(record, i);
 
-		if (call_changes(event->call) && event->error == 0)
+		/* A rename of a name to itself does nothing. */
+		if (call_changes(event->call) && event->error == 0 &&
+		    !(event->call == CALL_RENAME && strcmp(event->key, event->text) == 0))
 			return true;
 	}
 	return false;
@@ -112,12 +114,13 @@ void record_describe(const struct record *record, GString *out)
 			       record->sequence, record->kind, level_name(record->level),
 			       outcome_names[record->outcome]);
 	if (record->outcome == OUTCOME_LIVE)
-		g_string_append_printf(out, " at " NUMBER " (0: not known), between " NUMBER
-					    " and " NUMBER "\n",
+		g_string_append_printf(out,
+				       " at " NUMBER " (0: not known), between " NUMBER
+				       " and " NUMBER "\n",
 				       record->revision, record->floor, record->ceiling);
 	else if (record->outcome == OUTCOME_COMMITTED)
-		g_string_append_printf(out, " " NUMBER ", base " NUMBER ", begun after " NUMBER
-					    "\n",
+		g_string_append_printf(out,
+				       " " NUMBER ", base " NUMBER ", begun after " NUMBER "\n",
 				       record->revision, record->base, record->floor);
 	else
 		g_string_append_printf(out, ", base " NUMBER ", begun after " NUMBER "\n",

@@ -79,8 +79,8 @@ struct tree_node *tree_find(struct tree *tree, const char *key)
 static struct tree_node *child_of(struct tree *tree, const struct tree_node *parent,
 				  const char *name)
 {
-	g_autofree char *key =
-		*parent->key ? g_strconcat(parent->key, "/", name, NULL) : g_strdup(name);
+	g_autofree char *key = *parent->key ? g_strconcat(parent->key, "/", name, NULL) :
+					      g_strdup(name);
 
 	return tree_find(tree, key);
 }
@@ -177,10 +177,9 @@ const GPtrArray *tree_written(const struct tree *tree)
 
 bool tree_is_change(const struct tree *tree, const struct tree_node *node)
 {
-	enum content_type before = tree_content(node, tree->revision).type;
-
-	/* A value that was put is a change, whatever it was before. */
-	return node->written && (node->own.type == CONTENT_VALUE || node->own.type != before);
+	/* What was put or made anew is a change, whatever was there before. */
+	return node->written && (node->own.type != CONTENT_ABSENT ||
+				 tree_content(node, tree->revision).type != CONTENT_ABSENT);
 }
 
 void tree_apply(struct tree *tree, uint64_t revision)

@@ -1,0 +1,24 @@
+/* A store of its own in a temporary directory, and the process that mounts it. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct mounted {
+	const char *command; /* commitfs */
+	char *base;	     /* the directory that holds all */
+	char *store, *point, *log;
+	pid_t daemon; /* 0: not mounted */
+};
+
+/* Makes the directory and the store. False: it has said why. */
+bool mounted_init(struct mounted *mounted, const char *command);
+/* Mounts and waits until the mount answers. */
+bool mounted_start(struct mounted *mounted);
+/* True when the mount's process is still there. */
+bool mounted_is_alive(struct mounted *mounted);
+/* Ends the process, kindly when `kindly`, and the mount in any case. False: it did not end
+ * as it should, or reported something. */
+bool mounted_stop(struct mounted *mounted, bool kindly);
+/* Stops it if need be and removes everything. */
+void mounted_done(struct mounted *mounted);

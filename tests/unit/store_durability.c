@@ -400,7 +400,6 @@ Test(store_durability, a_flipped_byte_in_the_log_never_loses_silently)
 {
 	g_autofree char *whole = g_build_filename(base, "whole", NULL);
 	g_autofree char *wal = NULL;
-	g_autofree guint8 *lengths = NULL;
 	uint64_t acknowledged;
 	int lost = 0;
 	gsize size;

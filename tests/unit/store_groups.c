@@ -94,7 +94,7 @@ Test(store_groups, of_those_who_read_the_same_one_wins)
 
 	run_threads(increment_often);
 	record = record_now(store, "counter");
-	cr_expect_eq(record->size_bytes, g_atomic_int_get(&succeeded));
+	cr_expect_eq(record->size_bytes, (uint64_t)g_atomic_int_get(&succeeded));
 	cr_expect_gt(succeeded, 0);
 }
 

@@ -529,6 +529,34 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	unmount_store
 }
 
+@test "a limit crossed is EDQUOT at the call, and the transaction stays usable" {
+	own_store --max-txn-keys=10 --max-txn-size=100K --max-user-txns=4
+	local t=$MNT/txn/t i
+	mkdir "$t"
+	for i in 0 1 2 3 4 5 6 7 8 9; do echo v >"$t/keys/k$i"; done
+	expect EDQUOT open 0 "$t/keys/more" O_WRONLY,O_CREAT : write 0 v : close 0
+	expect EDQUOT mkdir "$t/keys/d"
+	expect EDQUOT symlink x "$t/keys/l"
+	like "$(field last_error "$t/status")" .
+	rm "$t/keys/k0"
+	echo again >"$t/keys/k1"
+	echo v >"$t/keys/instead"
+	echo fine >"$t/commit"
+	is "$(ls "$MNT/keys" | wc -l)" 10
+	echo >"$t/restart"
+	expect EDQUOT open 0 "$t/keys/big" O_WRONLY,O_CREAT : fill 0 60000 : fill 0 60000
+	echo small >"$t/keys/k1"
+	echo fine >"$t/commit"
+	is "$(cat "$MNT/keys/k1")" small
+	mkdir "$MNT/txn/u" "$MNT/txn/v" "$MNT/txn/w"
+	expect EDQUOT mkdir "$MNT/txn/x"
+	expect EDQUOT open 0 "$MNT/txn/new" O_RDONLY : read 0
+	as_user "$USER_A" "$FSOP" mkdir "$MNT/txn/x"
+	rmdir "$MNT/txn/u"
+	expect ok mkdir "$MNT/txn/y"
+	unmount_store
+}
+
 # store_on_disk SIZE: on a file system of that size
 store_on_disk() {
 	mkdir "$BASE/disk"

@@ -125,6 +125,44 @@ static void getattr_again(fuse_req_t req, struct node *node, const char *name, i
 	tree_getattr(fuse_req_userdata(req), req, node, NULL);
 }
 
+struct told_request {
+	struct fs *fs;
+	fuse_req_t req;
+	struct node *node;
+};
+
+static void attributes_told(void *arg)
+{
+	struct told_request *request = arg;
+	struct stat attributes;
+	int r = nameless_attributes(request->fs, request->node, &attributes);
+
+	if (r < 0)
+		reply_error(request->req, -ESTALE);
+	else
+		fuse_reply_attr(request->req, &attributes, TIMEOUT_NONE);
+	g_free(request);
+}
+
+/* A file that lost its name to a transaction is still that of whoever has it open, and
+ * fstat(2) does not say so. Once the kernel has forgotten the name nobody else can ask. */
+static bool wait_until_told(struct fs *fs, fuse_req_t req, struct node *node)
+{
+	struct told_request *request;
+	bool waits;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	waits = node->handles > 0 && node->orphan &&
+		(node->state == NODE_STALE || node->state == NODE_UNLINKED);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	if (!waits)
+		return false;
+	request = g_new(struct told_request, 1);
+	*request = (struct told_request){ fs, req, node };
+	notifier_when_told(fs->notifier, attributes_told, request);
+	return true;
+}
+
 /* The answer to a stat, when `asked`, or to a change, which shows its caller nothing. */
 static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 			     struct handle *handle, bool asked)
@@ -139,6 +177,8 @@ static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, 0, getattr_again))
 		return;
 	r = current_attributes(fs, req, node, handle, asked, &attributes);
+	if (r == -ESTALE && wait_until_told(fs, req, node))
+		return;
 	if (r < 0) {
 		reply_error(req, r);
 		return;
@@ -281,6 +321,22 @@ static int change_orphan(struct fs *fs, struct node *node, const struct attribut
 
 /* True when it was the concern of a session, or of a file without a name, and is answered
  * by *ret_error. */
+/* truncate(2) of a name that only its creator sees: there is nothing else to cut. */
+static bool truncate_reserved(struct fs *fs, fuse_req_t req, struct node *node, uint64_t size,
+			      int *ret_error)
+{
+	struct session *own;
+
+	if (node_state(&fs->nodes, node) != NODE_RESERVED)
+		return false;
+	own = session_find_own(fs, node, fuse_req_ctx(req)->pid);
+	if (!own)
+		return false;
+	*ret_error = session_truncate(own, size);
+	session_unref(own);
+	return true;
+}
+
 static bool change_privately(struct fs *fs, fuse_req_t req, struct node *node,
 			     const struct attributes *changes, const uint64_t *size,
 			     struct handle *handle, int *ret_error)
@@ -301,6 +357,8 @@ static bool change_privately(struct fs *fs, fuse_req_t req, struct node *node,
 			*ret_error = change_orphan(fs, node, changes);
 		return true;
 	}
+	if (size && !node->tree->txn && truncate_reserved(fs, req, node, *size, ret_error))
+		return true;
 	if (size || node->tree->txn || !has_sessions(fs, node))
 		return false;
 	own = session_find_own(fs, node, fuse_req_ctx(req)->pid);

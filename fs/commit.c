@@ -16,10 +16,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- The notifier --------------------------------------------------------------- */
 
-enum { TELL_WAIT_US = 10000 };
+enum { TELL_WAIT_US = 10000, STOP_WAIT_S = 2 };
 
 /* Who waits until names are told: called by the notifier or, when that takes too long, by
  * the housekeeper, whoever is first. */
@@ -33,6 +34,7 @@ struct waiting_done {
 /* Something to tell, in turn: a name, or somebody who waits. */
 struct notice {
 	uint64_t parent_id;
+	uint64_t node_id; /* what had the name */
 	char *name; /* NULL: somebody who waits */
 	struct waiting_done *waiting;
 };
@@ -41,6 +43,7 @@ struct notifier {
 	struct fs *fs;	  /* set once */
 	pthread_t thread; /* set once */
 	gint untold;	  /* atomic: names in the queue or being told */
+	gint abandoned;	  /* atomic: the thread is left behind */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stop;    /* lock */
@@ -89,6 +92,21 @@ static struct notice *pop_notice(struct notifier *notifier)
 	return notice;
 }
 
+/* No path leads to the node any more: who asks for it has it open. */
+static void name_is_forgotten(struct notifier *notifier, uint64_t node_id)
+{
+	struct node_table *table = &notifier->fs->nodes;
+	struct node *node;
+
+	if (g_atomic_int_get(&notifier->abandoned))
+		return; /* the table may be gone */
+	pthread_mutex_lock(&table->lock);
+	node = g_hash_table_lookup(table->by_id, &node_id);
+	if (node && node->state == NODE_STALE && node->orphan)
+		node->state = NODE_UNLINKED;
+	pthread_mutex_unlock(&table->lock);
+}
+
 static void *tell_kernel(void *arg)
 {
 	struct notifier *notifier = arg;
@@ -99,6 +117,7 @@ static void *tell_kernel(void *arg)
 		if (notice->name) {
 			fuse_lowlevel_notify_inval_entry(notifier->fs->session, notice->parent_id,
 							 notice->name, strlen(notice->name));
+			name_is_forgotten(notifier, notice->node_id);
 			g_atomic_int_add(&notifier->untold, -1);
 		}
 		notice_free(notice);
@@ -118,24 +137,37 @@ struct notifier *notifier_new(struct fs *fs)
 	return notifier;
 }
 
-void notifier_free(struct notifier *notifier)
+/* Whoever keeps a directory busy may keep the thread in the kernel for as long: then it is
+ * left behind, with what it needs, so that the store can be closed. */
+bool notifier_free(struct notifier *notifier)
 {
+	struct timespec until;
+
 	pthread_mutex_lock(&notifier->lock);
 	notifier->stop = true;
 	pthread_cond_signal(&notifier->wake);
 	pthread_mutex_unlock(&notifier->lock);
-	pthread_join(notifier->thread, NULL);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_WAIT_S;
+	if (pthread_timedjoin_np(notifier->thread, NULL, &until) != 0) {
+		g_warning("somebody keeps a directory of the mount busy: not waiting for it");
+		g_atomic_int_set(&notifier->abandoned, 1);
+		return false;
+	}
 	g_queue_clear_full(&notifier->queue, notice_free);
 	pthread_cond_destroy(&notifier->wake);
 	pthread_mutex_destroy(&notifier->lock);
 	g_free(notifier);
+	return true;
 }
 
-void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name)
+void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name,
+			  uint64_t node_id)
 {
 	struct notice *notice = g_new0(struct notice, 1);
 
 	notice->parent_id = parent_id;
+	notice->node_id = node_id;
 	notice->name = g_strdup(name);
 	g_atomic_int_inc(&notifier->untold);
 	push_notice(notifier, notice);
@@ -229,6 +261,7 @@ void names_changed(struct fs *fs, const struct name_change *change)
 
 struct seen {
 	struct fs *fs;
+	const struct log_entry *commit;
 	GArray *directories; /* uint64_t: nodes whose attributes changed */
 	char *parent_key;    /* changes come in key order: the last directory is kept */
 	struct node *parent;
@@ -258,6 +291,32 @@ static bool is_gone(const struct change *change, const struct node *node)
 	       change->after->type != node->type;
 }
 
+/* The key that holds the file with the number `ino` since this commit; NULL: none. */
+static const char *find_created(const struct log_entry *commit, uint64_t ino)
+{
+	for (guint i = 0; i < commit->changes->len; i++) {
+		const struct change *change = g_ptr_array_index(commit->changes, i);
+
+		if (change->after && change->after->ino == ino)
+			return change->key;
+	}
+	return NULL;
+}
+
+/* A transaction has removed, replaced or renamed the file: handles go on with what it was,
+ * sessions go where it went. */
+static void vanished_locked(struct seen *seen, const struct change *change, struct node *node)
+{
+	if (node->handles > 0 && change->before && node->type == RECORD_VALUE) {
+		record_unref(node->orphan);
+		node->orphan = record_copy(change->before);
+	}
+	if (node->sessions && node->sessions->len > 0)
+		node->moved_to = g_strdup(find_created(seen->commit, node->ino));
+	notifier_forget_name(seen->fs->notifier, node->parent->id, node->name, node->id);
+	node_detach_locked(&seen->fs->nodes, node, NODE_STALE);
+}
+
 static void change_seen_locked(struct seen *seen, const struct change *change, bool kernel_knows)
 {
 	struct node *node = find_locked(seen, change->key);
@@ -265,12 +324,23 @@ static void change_seen_locked(struct seen *seen, const struct change *change, b
 	if (!node)
 		return;
 	if (!kernel_knows && is_gone(change, node) && node != seen->fs->live_root) {
-		notifier_forget_name(seen->fs->notifier, node->parent->id, node->name);
-		node_detach_locked(&seen->fs->nodes, node, NODE_STALE);
+		vanished_locked(seen, change, node);
 		return;
 	}
+	if (change->after)
+		node->create_revision = MAX(node->create_revision, change->after->create_revision);
 	if (node->type == RECORD_DIRECTORY)
 		g_array_append_val(seen->directories, node->id);
+}
+
+/* The name that was reserved is committed now, if it is this file that it means. */
+static void settle_locked(struct node_table *table, const struct log_entry *commit,
+			  struct node *node)
+{
+	if (node->state == NODE_RESERVED && find_created(commit, node->ino)) {
+		node_settle_locked(table, node);
+		node->create_revision = commit->revision;
+	}
 }
 
 static void table_follows(struct seen *seen, const struct log_entry *commit)
@@ -279,23 +349,24 @@ static void table_follows(struct seen *seen, const struct log_entry *commit)
 	struct node_table *table = &seen->fs->nodes;
 
 	pthread_mutex_lock(&table->lock);
+	g_atomic_int_inc(&seen->fs->directory_epoch);
 	if (origin && origin->names)
 		names_changed_locked(table, origin->names);
 	for (guint i = 0; i < commit->changes->len; i++)
 		change_seen_locked(seen, g_ptr_array_index(commit->changes, i),
 				   origin && origin->names);
-	if (origin && origin->session &&
-	    session_node(origin->session)->state == NODE_RESERVED)
-		node_settle_locked(table, session_node(origin->session));
+	if (origin && origin->session)
+		settle_locked(table, commit, session_node(origin->session));
 	pthread_mutex_unlock(&table->lock);
 }
 
 void commit_seen(const struct log_entry *commit, void *arg)
 {
-	struct seen seen = { .fs = arg, .directories = g_array_new(FALSE, FALSE, sizeof(uint64_t)) };
+	struct seen seen = { .fs = arg,
+			     .commit = commit,
+			     .directories = g_array_new(FALSE, FALSE, sizeof(uint64_t)) };
 
 	table_follows(&seen, commit);
-	g_atomic_int_inc(&seen.fs->directory_epoch);
 	for (guint i = 0; i < seen.directories->len; i++)
 		fuse_lowlevel_notify_inval_inode(seen.fs->session,
 						 g_array_index(seen.directories, uint64_t, i), -1,
@@ -325,8 +396,9 @@ static void collect_tree_locked(struct fs *fs, struct txn *txn, GArray *ids)
 		const struct node *node = link->data;
 
 		g_array_append_val(ids, node->id);
-		if (node->parent == keys && node->state == NODE_LIVE)
-			notifier_forget_name(fs->notifier, keys->id, node->name);
+		if (node->parent && node->state == NODE_LIVE &&
+		    (node->parent == keys || node->handles > 0))
+			notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
 	}
 }
 

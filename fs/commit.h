@@ -33,9 +33,11 @@ void names_changed(struct fs *fs, const struct name_change *change);
 void tree_invalidated(struct fs *fs, struct txn *txn);
 
 struct notifier *notifier_new(struct fs *fs);
-void notifier_free(struct notifier *notifier);
-/* The kernel shall forget a name. Never waits. */
-void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name);
+/* False: its thread could not be ended in time, and what it uses must be left as it is. */
+bool notifier_free(struct notifier *notifier);
+/* The kernel shall forget a name, which the node `node_id` had. Never waits. */
+void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name,
+			  uint64_t node_id);
 
 typedef void notifier_done_fn(void *arg);
 /* Calls done(arg) once when the kernel has forgotten all names until now, but at most ten

@@ -346,11 +346,12 @@ void control_txn_ended(struct txn *txn, void *arg)
 	struct fs *fs = arg;
 	struct node *transactions;
 
+	provisional_settle_txn(fs, txn, NULL); /* which lets go of it */
 	tree_invalidated(fs, txn);
 	pthread_mutex_lock(&fs->nodes.lock);
 	transactions = node_child_locked(&fs->nodes, fs->nodes.root, "txn");
 	if (transactions)
-		notifier_forget_name(fs->notifier, transactions->id, txn_name(txn));
+		notifier_forget_name(fs->notifier, transactions->id, txn_name(txn), 0);
 	pthread_mutex_unlock(&fs->nodes.lock);
 }
 

@@ -97,7 +97,6 @@ static int pin_listing(struct handle *handle)
 {
 	g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(listed_entry_free);
 	struct node *node = handle->node;
-	gint epoch = g_atomic_int_get(&handle->fs->directory_epoch);
 	int r;
 
 	add_entry(entries, ".", RECORD_DIRECTORY, shown_ino(node));
@@ -108,7 +107,6 @@ static int pin_listing(struct handle *handle)
 		return r;
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
 	handle->entries = g_steal_pointer(&entries);
-	handle->epoch = epoch;
 	return 0;
 }
 
@@ -123,7 +121,6 @@ struct page {
 	fuse_req_t req;
 	char *buffer;
 	size_t size, used;
-	GArray *directories; /* uint64_t: nodes whose attributes were given */
 };
 
 static bool add_plain(struct page *page, const struct listed_entry *entry, off_t next)
@@ -140,7 +137,7 @@ static bool add_plain(struct page *page, const struct listed_entry *entry, off_t
 }
 
 /* Only an entry that fits is looked up: the kernel counts those it is given. An entry
- * without a node gives its name and type only. */
+ * without a node, or one that is out of date, gives its name and type only. */
 static bool add_plus(struct page *page, struct handle *handle, const struct listed_entry *entry,
 		     off_t next)
 {
@@ -153,13 +150,12 @@ static bool add_plus(struct page *page, struct handle *handle, const struct list
 		return false;
 	param.attr.st_ino = entry->ino;
 	param.attr.st_mode = entry_modes[entry->type];
-	if (entry->record) {
-		node = node_obtain_key(&fs->nodes, handle->node, entry->name, NULL, entry->record);
+	node = entry->record ? node_obtain_key(&fs->nodes, handle->node, entry->name, NULL,
+					       entry->record) :
+			       NULL;
+	if (node) {
 		param.ino = node->id;
-		param.attr_timeout = tree_attribute_timeout(fs, node, handle->epoch);
 		record_attributes(node->tree, entry->record, &param.attr);
-		if (entry->type == RECORD_DIRECTORY)
-			g_array_append_val(page->directories, param.ino);
 	}
 	page->used += fuse_add_direntry_plus(page->req, page->buffer + page->used, left,
 					     entry->name, &param, next);
@@ -182,10 +178,7 @@ static void fill_page(struct page *page, struct handle *handle, off_t offset, bo
 void tree_readdir(struct handle *handle, fuse_req_t req, size_t size, off_t offset, bool plus)
 {
 	g_autofree char *buffer = g_malloc(size);
-	g_autoptr(GArray) directories = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-	struct page page = { req, buffer, size, 0, directories };
-	struct fs *fs = handle->fs;
-	gint epoch;
+	struct page page = { req, buffer, size, 0 };
 	int r = 0;
 
 	pthread_mutex_lock(&handle->lock);
@@ -193,13 +186,9 @@ void tree_readdir(struct handle *handle, fuse_req_t req, size_t size, off_t offs
 		r = pin_listing(handle);
 	if (r == 0)
 		fill_page(&page, handle, offset, plus);
-	epoch = handle->epoch;
 	pthread_mutex_unlock(&handle->lock);
 	if (r < 0)
 		reply_error(req, r);
 	else
 		fuse_reply_buf(req, page.buffer, page.used);
-	/* The handle may be gone: its RELEASEDIR can come once this is answered. */
-	for (guint i = 0; i < directories->len; i++)
-		tree_recheck(fs, g_array_index(directories, uint64_t, i), epoch);
 }

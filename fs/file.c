@@ -16,6 +16,24 @@ static bool writes(int flags)
 
 /* ---- Opening on the live tree --------------------------------------------------- */
 
+/* However many read a value at once, it is in memory once. */
+static GBytes *share_value(struct fs *fs, struct node *node, const struct record *record)
+{
+	GBytes *shared, *old = NULL;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (!node->value || node->value_revision < record->mod_revision) {
+		old = node->value;
+		node->value = g_bytes_ref(record->value);
+		node->value_revision = record->mod_revision;
+	}
+	shared = g_bytes_ref(node->value_revision == record->mod_revision ? node->value :
+									    record->value);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	g_clear_pointer(&old, g_bytes_unref);
+	return shared;
+}
+
 /* A reader's handle, or a session on what is there. */
 static struct handle *open_live(struct fs *fs, fuse_req_t req, struct node *node,
 				const struct record *record, struct fuse_file_info *info)
@@ -26,8 +44,8 @@ static struct handle *open_live(struct fs *fs, fuse_req_t req, struct node *node
 	if (writes(info->flags))
 		handle->session = session_new(fs, node, req, info->flags, !record,
 					      info->flags & O_TRUNC ? NULL : value);
-	else
-		handle->value = value ? g_bytes_ref(value) : NULL;
+	else if (value)
+		handle->value = share_value(fs, node, record);
 	info->direct_io = 1;
 	info->noflush = !writes(info->flags);
 	return handle;
@@ -56,6 +74,8 @@ static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
 	g_autoptr(record) record = NULL;
 	int r = writes(info->flags) ? store_check_space(fs->store, 0) : 0;
 
+	if ((info->flags & O_TRUNC) && !writes(info->flags))
+		return -EINVAL; /* POSIX leaves it open; nothing would commit it */
 	if (r == 0)
 		r = tree_get(fs, node, NULL, &record);
 	if (r < 0)
@@ -194,23 +214,41 @@ static struct record *template_new(struct fs *fs, fuse_req_t req, const struct r
 	return template;
 }
 
-/* The kernel believed the name absent, but another process has committed it meanwhile. */
-static int create_over(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
-		       const struct record *record, struct fuse_file_info *info)
+/* The kernel believed the name absent, but another process has committed it meanwhile: it
+ * shall look again, and check whether the caller may open it. */
+static int create_over(const struct fuse_file_info *info)
 {
-	struct stat attributes;
-	struct node *node;
+	return info->flags & O_EXCL ? -EEXIST : -ESTALE;
+}
 
-	if (info->flags & O_EXCL)
-		return -EEXIST;
-	if (record->type == RECORD_DIRECTORY)
-		return -EISDIR;
-	if (record->type == RECORD_SYMLINK)
-		return -ESTALE;
-	node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
-	record_attributes(node->tree, record, &attributes);
-	reply_create(req, open_live(fs, req, node, record, info), TIMEOUT_LONG, &attributes, info);
-	return 0;
+static bool is_in_group(gid_t gid, gid_t own, const GArray *groups)
+{
+	bool in = gid == own;
+
+	for (guint i = 0; groups && !in && i < groups->len; i++)
+		in = g_array_index(groups, gid_t, i) == gid;
+	return in;
+}
+
+/* Opening a name that another process has reserved is opening its file: the kernel, which
+ * does not know it, has not checked. */
+static bool may_join(struct fs *fs, fuse_req_t req, struct node *node)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	g_autoptr(GArray) groups = ctx->uid != 0 ? process_groups(ctx->pid) : NULL;
+	uint32_t wanted = 02;
+	bool may = true;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->template && ctx->uid != 0) {
+		if (node->template->uid == ctx->uid)
+			wanted = 0200;
+		else if (is_in_group(node->template->gid, ctx->gid, groups))
+			wanted = 020;
+		may = node->template->mode & wanted;
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return may;
 }
 
 static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
@@ -229,16 +267,19 @@ static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const
 	if (r == 0)
 		r = view_get(parent->tree->view, key, &found);
 	if (r == 0)
-		return create_over(fs, req, parent, name, found, info);
+		return create_over(info);
 	if (r != -ENOENT)
 		return r;
 	template = template_new(fs, req, directory, mode);
 	r = node_reserve(&fs->nodes, parent, name, template, &node);
+	if (r == -EEXIST && !(info->flags & O_EXCL) && !may_join(fs, req, node)) {
+		node_forget(&fs->nodes, node->id, 1);
+		return -EACCES;
+	}
 	/* Whoever had reserved it before may have committed since the name was looked for. */
 	if (r == 0 && view_get(parent->tree->view, key, &found) == 0) {
-		r = create_over(fs, req, parent, name, found, info);
 		node_give_up(&fs->nodes, node);
-		return r;
+		return create_over(info);
 	}
 	if (r == -EEXIST && (info->flags & O_EXCL)) {
 		node_forget(&fs->nodes, node->id, 1);
@@ -372,12 +413,44 @@ void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 
 /* ---- Writing -------------------------------------------------------------------- */
 
+/* What an orphan takes in memory is its transaction's user's, until the node is freed. */
+static int charge_orphan(struct fs *fs, struct node *node, const struct edit *edit)
+{
+	uid_t uid = txn_credentials(node->tree->txn)->uid;
+	int64_t growth = 0;
+	int r;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->orphan) {
+		uint64_t end = edit->offset + (edit->data ? g_bytes_get_size(edit->data) : 0);
+
+		if (edit->kind == EDIT_APPEND)
+			end = node->orphan->size_bytes + g_bytes_get_size(edit->data);
+		growth = MAX((int64_t)MIN(end, fs->options.max_value_bytes) -
+				     node->charged_bytes, 0);
+		node->charged_bytes += growth;
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	r = growth ? registry_charge(fs->registry, uid, growth) : 0;
+	if (r < 0) {
+		pthread_mutex_lock(&fs->nodes.lock);
+		node->charged_bytes -= growth;
+		pthread_mutex_unlock(&fs->nodes.lock);
+	}
+	return r;
+}
+
 /* A file that was unlinked while it was open is nobody's but its handles'. */
 static int edit_orphan(struct fs *fs, struct node *node, struct edit *edit)
 {
 	g_autoptr(GPtrArray) edits = g_ptr_array_new();
 	GBytes *value = NULL;
-	int r = -ESTALE;
+	int r;
+
+	r = charge_orphan(fs, node, edit);
+	if (r < 0)
+		return r;
+	r = -ESTALE;
 
 	g_ptr_array_add(edits, edit);
 	pthread_mutex_lock(&fs->nodes.lock);

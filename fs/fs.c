@@ -3,6 +3,7 @@
 
 #include "fs/commit.h"
 #include "fs/control.h"
+#include "fs/housekeeper.h"
 #include "fs/ops.h"
 #include "fs/session.h"
 #include "fs/tree.h"
@@ -62,7 +63,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->mounted_ns = g_get_real_time() * 1000;
 	fs->live = tree_new(view_new_live(store), NULL);
 	fs->handles = g_hash_table_new(NULL, NULL);
-	node_table_init(&fs->nodes, control_root());
+	node_table_init(&fs->nodes, registry, control_root());
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
 	pthread_mutex_init(&fs->provisional_lock, NULL);
@@ -144,6 +145,12 @@ int fs_run(struct fs *fs)
 	return r < 0 ? r : 0; /* the number of a signal that ended it is no error */
 }
 
+static void ignore_outcome(int error, void *arg)
+{
+	(void)error; /* logged where it happened */
+	(void)arg;
+}
+
 /* RELEASE does not come any more: what writers had not closed is lost. */
 static void drop_handles(struct fs *fs)
 {
@@ -152,6 +159,10 @@ static void drop_handles(struct fs *fs)
 	for (GList *link = handles; link; link = link->next) {
 		struct handle *handle = link->data;
 
+		/* Appenders lose nothing; and what was closed everywhere had only its RELEASE
+		 * to come. */
+		if (handle->session && session_is_kept(handle->session))
+			session_commit(handle->session, ignore_outcome, NULL);
 		if (handle->session && session_is_pending(handle->session))
 			g_warning("unmounted while '%s' was open for writing: what was not closed is lost",
 				  handle->node->name);
@@ -164,14 +175,14 @@ void fs_free(struct fs *fs)
 	if (!fs)
 		return;
 	registry_on_end(fs->registry, NULL, NULL);
-	store_watch(fs->store, NULL, NULL);
 	if (fs->session)
 		fuse_session_unmount(fs->session);
 	if (fs->housekeeper)
 		housekeeper_free(fs->housekeeper);
 	drop_handles(fs);
-	if (fs->notifier)
-		notifier_free(fs->notifier);
+	store_watch(fs->store, NULL, NULL);
+	if (fs->notifier && !notifier_free(fs->notifier))
+		return; /* its thread still has the session and us */
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	node_table_done(&fs->nodes);

@@ -40,9 +40,14 @@ struct housekeeper {
 	GQueue later;		/* lock: struct later_call, the first due first */
 };
 
+/* A request that is resumed may have to wait for another session, but not for longer. */
+static __thread int64_t resumed_deadline_us;
+
 static void resume_and_free(struct waiting_request *waiting)
 {
+	resumed_deadline_us = waiting->deadline_us;
 	waiting->resume(waiting->req, waiting->node, waiting->name, waiting->flags);
+	resumed_deadline_us = 0;
 	session_unref(waiting->session);
 	g_free(waiting->name);
 	g_free(waiting);
@@ -120,7 +125,7 @@ void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session 
 
 /* ---- Waiting requests ----------------------------------------------------------- */
 
-static bool concerns(struct session *session, struct node *node, const char *name,
+static bool concerns(struct session *session, fuse_req_t req, struct node *node, const char *name,
 		     enum session_scope scope)
 {
 	struct node *file = session_node(session);
@@ -135,12 +140,13 @@ static bool concerns(struct session *session, struct node *node, const char *nam
 	case SESSION_ANY:
 		break;
 	}
-	return true;
+	/* No user waits for another's files where no file is named. */
+	return session_uid(session) == fuse_req_ctx(req)->uid;
 }
 
 /* The first session in `closing` that the request is about, held; NULL: none. */
-static struct session *find_closing(struct housekeeper *housekeeper, struct node *node,
-				    const char *name, enum session_scope scope)
+static struct session *find_closing(struct housekeeper *housekeeper, fuse_req_t req,
+				    struct node *node, const char *name, enum session_scope scope)
 {
 	struct node_table *table = &housekeeper->fs->nodes;
 	struct session *session, *found = NULL;
@@ -150,7 +156,7 @@ static struct session *find_closing(struct housekeeper *housekeeper, struct node
 	pthread_mutex_lock(&housekeeper->lock);
 	g_hash_table_iter_init(&iter, housekeeper->closing);
 	while (!found && g_hash_table_iter_next(&iter, (void **)&session, NULL)) {
-		if (concerns(session, node, name, scope))
+		if (concerns(session, req, node, name, scope))
 			found = session_ref(session);
 	}
 	pthread_mutex_unlock(&housekeeper->lock);
@@ -158,17 +164,27 @@ static struct session *find_closing(struct housekeeper *housekeeper, struct node
 	return found;
 }
 
+static gint by_deadline(gconstpointer a, gconstpointer b, gpointer data)
+{
+	const struct waiting_request *left = a, *right = b;
+
+	(void)data;
+	return left->deadline_us < right->deadline_us ? -1 : left->deadline_us > right->deadline_us;
+}
+
 bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, const char *name,
 			      enum session_scope scope, int flags, session_resume_fn *resume)
 {
 	struct housekeeper *housekeeper = fs->housekeeper;
+	int64_t now_us = g_get_monotonic_time();
+	int64_t deadline_us = resumed_deadline_us ? resumed_deadline_us : now_us + RELEASE_WAIT_US;
 	struct waiting_request *waiting;
 	struct session *session;
 	bool wait;
 
-	if (g_atomic_int_get(&housekeeper->closing_count) == 0)
+	if (g_atomic_int_get(&housekeeper->closing_count) == 0 || now_us >= deadline_us)
 		return false;
-	session = find_closing(housekeeper, node, name, scope);
+	session = find_closing(housekeeper, req, node, name, scope);
 	if (!session)
 		return false;
 	if (!session_is_released_soon(session)) {
@@ -176,12 +192,12 @@ bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, 
 		return false;
 	}
 	waiting = g_new0(struct waiting_request, 1);
-	*waiting = (struct waiting_request){ session, g_get_monotonic_time() + RELEASE_WAIT_US, req,
+	*waiting = (struct waiting_request){ session, deadline_us, req,
 					     node,    g_strdup(name),  flags, resume };
 	pthread_mutex_lock(&housekeeper->lock);
 	wait = g_hash_table_contains(housekeeper->closing, session);
 	if (wait) {
-		g_queue_push_tail(&housekeeper->waiting, waiting);
+		g_queue_insert_sorted(&housekeeper->waiting, waiting, by_deadline, NULL);
 		pthread_cond_signal(&housekeeper->wake);
 	}
 	pthread_mutex_unlock(&housekeeper->lock);
@@ -367,6 +383,7 @@ void housekeeper_free(struct housekeeper *housekeeper)
 	pthread_cond_signal(&housekeeper->wake);
 	pthread_mutex_unlock(&housekeeper->lock);
 	pthread_join(housekeeper->thread, NULL);
+	g_atomic_int_set(&housekeeper->closing_count, 0); /* nobody waits again */
 	resume_all(&housekeeper->waiting);
 	call_all(&housekeeper->later);
 	unref_keys(housekeeper->idle);

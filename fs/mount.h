@@ -82,7 +82,6 @@ struct handle {
 	/* Directories: pinned at the first READDIR, and again after rewinddir. */
 	pthread_mutex_t lock;
 	GPtrArray *entries; /* lock: struct listed_entry */
-	gint epoch;	    /* lock: directory_epoch when it was pinned */
 
 	/* Control files. */
 	GBytes *text;			/* lock: made at a READ from the beginning */

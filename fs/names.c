@@ -121,20 +121,50 @@ void tree_recheck(struct fs *fs, uint64_t id, gint epoch)
 
 /* ---- Looking up ----------------------------------------------------------------- */
 
+enum { MAX_ATTEMPTS = 16 }; /* paths that change under the request */
+
+/* The node of what is at `name` now, when that is newer than *record. */
+static struct node *obtain_newest(struct fs *fs, struct node *parent, const char *name,
+				  struct record **record, int *ret_error)
+{
+	struct node *node = node_obtain_key(&fs->nodes, parent, name, NULL, *record);
+
+	*ret_error = 0;
+	for (int i = 0; !node && *ret_error == 0 && i < MAX_ATTEMPTS; i++) {
+		g_autofree char *key = NULL;
+
+		g_clear_pointer(record, record_unref);
+		*ret_error = tree_resolve(fs, parent, name, &key);
+		if (*ret_error == 0)
+			*ret_error = view_get(parent->tree->view, key, record);
+		if (*ret_error == 0)
+			node = node_obtain_key(&fs->nodes, parent, name, NULL, *record);
+	}
+	if (!node && *ret_error == 0)
+		*ret_error = -ESTALE;
+	return node;
+}
+
+/* The kernel gets attributes of a live directory to keep only by GETATTR: what it does not
+ * have yet cannot be invalidated while this reply is on its way. */
 static void reply_record(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
-			 const struct record *record, gint epoch)
+			 struct record *found)
 {
 	struct fuse_entry_param entry = { .entry_timeout = TIMEOUT_LONG };
-	struct node *node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
-	bool recheck = node->type == RECORD_DIRECTORY && !node->tree->txn;
-	uint64_t id = node->id;
+	g_autoptr(record) record = record_ref(found);
+	struct node *node;
+	int r;
 
+	node = obtain_newest(fs, parent, name, &record, &r);
+	if (!node) {
+		reply_error(req, r);
+		return;
+	}
 	entry.ino = node->id;
-	entry.attr_timeout = tree_attribute_timeout(fs, node, epoch);
+	if (node->type == RECORD_DIRECTORY && node->tree->txn)
+		entry.attr_timeout = TIMEOUT_LONG;
 	record_attributes(node->tree, record, &entry.attr);
 	reply_entry(req, node, &entry);
-	if (recheck)
-		tree_recheck(fs, id, epoch);
 }
 
 /* The node of a name the caller's process has reserved, with one lookup more; or NULL. */
@@ -166,17 +196,21 @@ static bool reply_reserved(struct fs *fs, fuse_req_t req, struct node *parent, c
 	struct fuse_entry_param entry = { .attr_timeout = TIMEOUT_NONE,
 					  .entry_timeout = TIMEOUT_NONE };
 	struct node *node = obtain_reserved(fs, req, parent, name);
+	bool reserved;
 
 	if (!node)
 		return false;
 	entry.ino = node->id;
 	pthread_mutex_lock(&fs->nodes.lock);
-	if (node->template)
+	reserved = node->state == NODE_RESERVED;
+	if (reserved)
 		record_attributes(node->tree, node->template, &entry.attr);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	entry.attr.st_ino = tree_ino(node->tree, node->ino);
-	reply_entry(req, node, &entry);
-	return true;
+	if (reserved)
+		reply_entry(req, node, &entry);
+	else
+		node_forget(&fs->nodes, node->id, 1); /* committed meanwhile */
+	return reserved;
 }
 
 static void lookup_again(fuse_req_t req, struct node *node, const char *name, int flags)
@@ -187,7 +221,6 @@ static void lookup_again(fuse_req_t req, struct node *node, const char *name, in
 
 void tree_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
 {
-	gint epoch = g_atomic_int_get(&fs->directory_epoch);
 	struct view *view = parent->tree->view;
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
@@ -208,7 +241,7 @@ void tree_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char 
 	if (r < 0)
 		reply_error(req, r);
 	else
-		reply_record(fs, req, parent, name, record, epoch);
+		reply_record(fs, req, parent, name, record);
 }
 
 /* ---- Changing names ------------------------------------------------------------- */
@@ -224,8 +257,6 @@ struct name_request {
 	char *new_name;
 	guint attempts;
 };
-
-enum { MAX_ATTEMPTS = 16 }; /* paths that change under the request */
 
 static void name_request_free(struct name_request *request)
 {
@@ -294,8 +325,7 @@ static void names_done(const struct program_result *result, void *arg)
 	}
 	if (!removes_or_moves(request)) {
 		reply_record(fs, request->req, parent, request->name,
-			     g_ptr_array_index(result->records, 0),
-			     g_atomic_int_get(&fs->directory_epoch));
+			     g_ptr_array_index(result->records, 0));
 		name_request_free(request);
 		return;
 	}
@@ -446,8 +476,9 @@ static bool remove_reserved(struct fs *fs, fuse_req_t req, struct node *parent, 
 		return false;
 	id = node->id;
 	pthread_mutex_lock(&fs->nodes.lock);
-	all = !node->replaces;
-	node_detach_locked(&fs->nodes, node, NODE_UNLINKED);
+	all = node->state == NODE_RESERVED && !node->replaces;
+	if (node->state == NODE_RESERVED)
+		node_detach_locked(&fs->nodes, node, NODE_UNLINKED);
 	pthread_mutex_unlock(&fs->nodes.lock);
 	node_forget(&fs->nodes, id, 1);
 	return all;
@@ -504,10 +535,15 @@ static int rename_reserved(struct fs *fs, struct node *node, struct node *new_pa
 	if ((flags & OP_EXCLUSIVE) && (target || is_reserved(fs, new_parent, new_name)))
 		return -EEXIST;
 	pthread_mutex_lock(&fs->nodes.lock);
-	node->replaces = target != NULL;
-	node_move_locked(&fs->nodes, node, new_parent, new_name);
+	if (node->state == NODE_RESERVED) {
+		node->replaces = target != NULL;
+		node_move_locked(&fs->nodes, node, new_parent, new_name);
+		r = 0;
+	} else {
+		r = -ESTALE; /* committed meanwhile: the kernel asks again */
+	}
 	pthread_mutex_unlock(&fs->nodes.lock);
-	return 0;
+	return r;
 }
 
 void tree_rename(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
@@ -526,7 +562,7 @@ void tree_rename(struct fs *fs, fuse_req_t req, struct node *parent, const char 
 		reply_error(req, -EEXIST);
 		return;
 	}
-	if (live && holds_reserved_names(fs, new_parent, new_name)) {
+	if (live && !(flags & OP_EXCHANGE) && holds_reserved_names(fs, new_parent, new_name)) {
 		reply_error(req, -ENOTEMPTY);
 		return;
 	}

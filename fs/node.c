@@ -83,12 +83,17 @@ static void enter_tree_locked(struct node *node, struct tree *tree, const struct
 	g_queue_push_tail_link(&tree->nodes, &node->in_tree);
 }
 
-static void free_fields(struct node *node)
+static void free_fields(struct node_table *table, struct node *node)
 {
+	if (node->charged_bytes)
+		registry_charge(table->registry, txn_credentials(node->tree->txn)->uid,
+				-node->charged_bytes);
 	g_assert(!node->sessions || node->sessions->len == 0);
 	g_clear_pointer(&node->sessions, g_ptr_array_unref);
+	g_clear_pointer(&node->value, g_bytes_unref);
 	record_unref(node->orphan);
 	record_unref(node->template);
+	g_free(node->moved_to);
 	txn_unref(node->txn);
 	tree_unref(node->tree);
 	g_free(node->name);
@@ -121,15 +126,17 @@ static void drop_locked(struct node_table *table, struct node *node)
 		g_hash_table_remove(table->by_id, &node->id);
 		if (node->tree)
 			g_queue_unlink(&node->tree->nodes, &node->in_tree);
-		free_fields(node);
+		free_fields(table, node);
 		if (parent)
 			parent->refs--;
 		node = parent;
 	}
 }
 
-void node_table_init(struct node_table *table, const struct control *root)
+void node_table_init(struct node_table *table, struct registry *registry,
+		     const struct control *root)
 {
+	table->registry = registry;
 	pthread_mutex_init(&table->lock, NULL);
 	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
 	table->children = g_hash_table_new(hash_name, equal_name);
@@ -148,7 +155,7 @@ void node_table_done(struct node_table *table)
 	g_hash_table_unref(table->reserved);
 	g_hash_table_iter_init(&iter, table->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&node))
-		free_fields(node);
+		free_fields(table, node);
 	g_hash_table_unref(table->by_id);
 	pthread_mutex_destroy(&table->lock);
 }
@@ -255,6 +262,11 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 	pthread_mutex_lock(&table->lock);
 	node = node_child_locked(table, parent, name);
 	if (node && !still_means(node, record, round)) {
+		/* A listing, or a slow reader, may come with what was there before. */
+		if (!in->txn && record->create_revision < node->create_revision) {
+			pthread_mutex_unlock(&table->lock);
+			return NULL;
+		}
 		node_detach_locked(table, node, NODE_STALE);
 		node = NULL;
 	}
@@ -263,6 +275,7 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 		enter_tree_locked(node, in, record);
 		g_hash_table_add(table->children, node);
 	}
+	node->create_revision = MAX(node->create_revision, record->create_revision);
 	node->round = round;
 	node->lookups++;
 	pthread_mutex_unlock(&table->lock);

@@ -59,13 +59,19 @@ struct node {
 	uint64_t round;		 /* of the transaction, when it was last known to be right */
 	guint handles;		 /* open ones */
 	uint64_t generation;	 /* in a transaction: writes through this node */
+	uint64_t create_revision; /* live: of the newest record known of it */
+	char *moved_to;		 /* stale: the key that a transaction gave the file; or NULL */
+	GBytes *value;		 /* live: what its readers share, while there are any */
+	uint64_t value_revision; /* mod revision of `value` */
 	GPtrArray *sessions;	 /* struct session on a live file; NULL: none */
 	struct record *orphan;	 /* unlinked while open: what handles go on with */
+	int64_t charged_bytes;	 /* to the user, for `orphan` */
 	struct record *template; /* reserved: the attributes it was created with */
 	bool replaces;		 /* reserved, and renamed over an existing key */
 };
 
 struct node_table {
+	struct registry *registry; /* set once; borrowed: what orphans are charged to */
 	pthread_mutex_t lock;
 	GHashTable *by_id;	 /* lock */
 	GHashTable *children;	 /* lock: (parent, name) -> node */
@@ -74,7 +80,8 @@ struct node_table {
 	struct node *root;	 /* set once */
 };
 
-void node_table_init(struct node_table *table, const struct control *root);
+void node_table_init(struct node_table *table, struct registry *registry,
+		     const struct control *root);
 /* FORGET does not come at unmount: frees all that is left. */
 void node_table_done(struct node_table *table);
 
@@ -91,7 +98,8 @@ struct node *node_obtain_control(struct node_table *table, struct node *parent, 
 				 const struct control *control, struct txn *txn);
 
 /* The node of `record` at `name` in `parent`, with one lookup more. A node of that name
- * that means another record becomes stale. `tree` NULL: that of the parent. */
+ * that means another record becomes stale; NULL when it is `record` that is out of date.
+ * `tree` NULL: that of the parent. */
 struct node *node_obtain_key(struct node_table *table, struct node *parent, const char *name,
 			     struct tree *tree, const struct record *record);
 

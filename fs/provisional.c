@@ -5,9 +5,12 @@
 
 #include <string.h>
 
+enum { MANY_ITEMS = 64, OLD_US = 1000000 };
+
 struct provisional {
 	struct txn *txn;       /* held */
 	uint64_t node_id;
+	int64_t noted_us; /* monotonic */
 	char *key;
 	struct record *record; /* held */
 };
@@ -45,19 +48,51 @@ static struct provisional *steal_locked(struct fs *fs, gpointer tid)
 	return item;
 }
 
+/* An OPEN follows its GETATTR within microseconds; a thread that has ended asks for nothing
+ * more. So that such items do not pile up, old ones become firm when there are many. */
+static void settle_old(struct fs *fs)
+{
+	g_autoptr(GPtrArray) items = g_ptr_array_new();
+	int64_t before_us = g_get_monotonic_time() - OLD_US;
+	struct provisional *item;
+	GHashTableIter iter;
+
+	pthread_mutex_lock(&fs->provisional_lock);
+	g_hash_table_iter_init(&iter, fs->provisional);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&item)) {
+		if (item->noted_us > before_us)
+			continue;
+		g_hash_table_iter_steal(&iter);
+		g_atomic_int_add(&fs->provisional_count, -1);
+		g_ptr_array_add(items, item);
+	}
+	pthread_mutex_unlock(&fs->provisional_lock);
+	for (guint i = 0; i < items->len; i++)
+		make_firm(g_ptr_array_index(items, i));
+}
+
 void provisional_note(struct fs *fs, fuse_req_t req, struct node *node, const char *key,
 		      const struct record *record)
 {
 	struct provisional *item = g_new(struct provisional, 1);
+	pid_t tid = fuse_req_ctx(req)->pid;
 
+	item->noted_us = g_get_monotonic_time();
 	item->txn = txn_ref(node->tree->txn);
 	item->node_id = node->id;
 	item->key = g_strdup(key);
 	item->record = record_ref((struct record *)record);
+	/* Threads of a foreign pid namespace cannot be told apart. */
+	if (tid == 0) {
+		make_firm(item);
+		return;
+	}
 	pthread_mutex_lock(&fs->provisional_lock);
-	if (g_hash_table_insert(fs->provisional, GINT_TO_POINTER(fuse_req_ctx(req)->pid), item))
+	if (g_hash_table_insert(fs->provisional, GINT_TO_POINTER(tid), item))
 		g_atomic_int_inc(&fs->provisional_count);
 	pthread_mutex_unlock(&fs->provisional_lock);
+	if (g_atomic_int_get(&fs->provisional_count) > MANY_ITEMS)
+		settle_old(fs);
 }
 
 void provisional_settle(struct fs *fs, fuse_req_t req, const struct node *opened)

@@ -76,14 +76,18 @@ struct handle *handle_new(struct fs *fs, struct node *node, int flags)
 void handle_free(struct handle *handle)
 {
 	struct fs *fs = handle->fs;
+	GBytes *unshared = NULL;
 
 	pthread_mutex_lock(&fs->poll_lock);
 	g_hash_table_remove(fs->poll_handles, handle);
 	pthread_mutex_unlock(&fs->poll_lock);
 	pthread_mutex_lock(&fs->nodes.lock);
 	handle->node->handles--;
+	if (handle->node->handles == 0)
+		unshared = g_steal_pointer(&handle->node->value);
 	g_hash_table_remove(fs->handles, handle);
 	pthread_mutex_unlock(&fs->nodes.lock);
+	g_clear_pointer(&unshared, g_bytes_unref);
 	if (txn_in_use(handle->node, handle->flags))
 		txn_release(txn_in_use(handle->node, handle->flags));
 	if (handle->session)

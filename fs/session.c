@@ -7,59 +7,17 @@
  * WRITE, every child's exit sends one, and so does a killed process. A FLUSH commits when
  * something was written, the flusher was not killed, and neither it nor the opener holds
  * another descriptor for writing. RELEASE commits the rest. */
-#include "fs/session.h"
+#include "fs/session_private.h"
 
 #include "fs/commit.h"
 #include "fs/descriptor.h"
-#include "fs/housekeeper.h"
+#include "fs/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 enum { APPEND_COMMIT_BYTES = 64 * 1024 };
-
-struct session {
-	gint refs;		    /* atomic */
-	struct fs *fs;		    /* set once */
-	struct node *node;	    /* set once, held */
-	struct credentials *author; /* set once: who opened it */
-	struct process opener;	    /* set once */
-	pid_t opener_tid;	    /* set once */
-	bool append;		    /* set once */
-	bool synchronous;	    /* set once: O_SYNC, O_DSYNC: every write commits */
-
-	pthread_mutex_t lock;
-	/* All that follows is under it. */
-	bool replace;		   /* the commit sets the whole value */
-	bool created;		   /* and so does its first one of a new name, if it still is */
-	bool releasing;		   /* its RELEASE is being answered */
-	bool pending;		   /* there is something to commit */
-	bool written;		   /* by a write, truncation or attributes, since the last commit */
-	bool refused;		   /* a write was refused: nothing is committed */
-	bool discarded;		   /* its writer was killed, or its file is gone */
-	bool closed;		   /* nobody it knows of holds a descriptor */
-	GBytes *image;		   /* the value as the handle sees it; NULL: empty */
-	GPtrArray *edits;	   /* struct edit, not committed, unless `replace` */
-	uint64_t uncommitted_bytes;
-	int64_t charged_bytes;	   /* to the opener's user */
-	struct attributes changes; /* not committed */
-	int64_t last_write_us;	   /* monotonic */
-};
-
-/* One attempt to commit, and what to do then. Built once, submitted again under another
- * key when the file was renamed meanwhile. */
-struct session_commit {
-	struct origin origin;
-	struct session *session;
-	bool over; /* somebody else has committed the name that was new */
-	bool replace;
-	GBytes *value;
-	GPtrArray *edits;
-	struct attributes changes;
-	session_done_fn *done;
-	void *arg;
-};
 
 static void edit_free(void *data)
 {
@@ -70,7 +28,7 @@ static void edit_free(void *data)
 	g_free(edit);
 }
 
-static GPtrArray *edits_new(void)
+GPtrArray *session_edits_new(void)
 {
 	return g_ptr_array_new_with_free_func(edit_free);
 }
@@ -86,8 +44,7 @@ struct session *session_new(struct fs *fs, struct node *node, fuse_req_t req, in
 	session->fs = fs;
 	session->node = node;
 	session->author = caller_credentials(req);
-	session->opener_tid = fuse_req_ctx(req)->pid;
-	if (process_read(session->opener_tid, &session->opener) < 0)
+	if (process_read(fuse_req_ctx(req)->pid, &session->opener) < 0)
 		session->opener.pid = 0;
 	session->append = flags & O_APPEND;
 	session->synchronous = flags & O_DSYNC; /* O_SYNC has its bit too */
@@ -96,7 +53,8 @@ struct session *session_new(struct fs *fs, struct node *node, fuse_req_t req, in
 	session->created = created;
 	session->pending = session->replace || created;
 	session->image = base ? g_bytes_ref(base) : NULL;
-	session->edits = edits_new();
+	session->edits = session_edits_new();
+	session->queued = g_array_new(FALSE, FALSE, sizeof(struct queued_commit));
 	pthread_mutex_lock(&fs->nodes.lock);
 	node->refs++;
 	if (!node->sessions)
@@ -121,6 +79,7 @@ void session_unref(struct session *session)
 	credentials_free(session->author);
 	g_clear_pointer(&session->image, g_bytes_unref);
 	g_ptr_array_unref(session->edits);
+	g_array_unref(session->queued);
 	pthread_mutex_destroy(&session->lock);
 	g_free(session);
 }
@@ -142,7 +101,7 @@ bool session_is_pending(struct session *session)
 	bool pending;
 
 	pthread_mutex_lock(&session->lock);
-	pending = session->pending && !session->discarded && !session->refused;
+	pending = session->pending && !session->discarded && session->refused == 0;
 	pthread_mutex_unlock(&session->lock);
 	return pending;
 }
@@ -151,8 +110,8 @@ bool session_is_of(struct session *session, pid_t tid)
 {
 	struct process process;
 
-	if (tid == session->opener_tid || (tid > 0 && tid == session->opener.pid))
-		return true;
+	/* Numbers alone would take a later process for the opener, and all those of a foreign
+	 * pid namespace for one. */
 	return process_read(tid, &process) == 0 && process_equal(&process, &session->opener);
 }
 
@@ -285,7 +244,8 @@ static int edit_locked(struct session *session, const struct edit *edit)
 		r = edits_apply(g_steal_pointer(&session->image), edits,
 				session->fs->options.max_value_bytes, &session->image);
 	if (r < 0) {
-		session->refused = session->refused || !session->append;
+		if (!session->append && session->refused == 0)
+			session->refused = r;
 		return r;
 	}
 	if (!session->replace) {
@@ -327,197 +287,6 @@ void session_overlay_attributes(struct session *session, struct stat *attributes
 	pthread_mutex_lock(&session->lock);
 	attributes_show(&session->changes, attributes);
 	pthread_mutex_unlock(&session->lock);
-}
-
-/* ---- Committing ----------------------------------------------------------------- */
-
-static void commit_free(struct session_commit *commit)
-{
-	session_unref(commit->session);
-	g_clear_pointer(&commit->value, g_bytes_unref);
-	g_ptr_array_unref(commit->edits);
-	g_free(commit);
-}
-
-static void finish(struct session_commit *commit, int error)
-{
-	if (error < 0)
-		g_warning("cannot commit what process %d (%s) wrote: %s",
-			  (int)commit->session->author->pid,
-			  commit->session->author->command ? commit->session->author->command : "?",
-			  g_strerror(-error));
-	commit->done(error, commit->arg);
-	commit_free(commit);
-}
-
-/* Takes what is not committed out of the session; NULL when there is nothing. */
-static struct session_commit *take_commit(struct session *session)
-{
-	struct session_commit *commit = NULL;
-
-	pthread_mutex_lock(&session->lock);
-	if (session->pending && !session->refused && !session->discarded) {
-		commit = g_new0(struct session_commit, 1);
-		commit->session = session_ref(session);
-		commit->origin.session = session;
-		commit->replace = session->replace;
-		if (session->image && (session->replace || session->created))
-			commit->value = g_bytes_ref(session->image);
-		commit->edits = session->edits;
-		commit->changes = session->changes;
-		session->edits = edits_new();
-		session->changes.mask = 0;
-		session->replace = session->created = false;
-		session->pending = session->written = false;
-		session->uncommitted_bytes = 0;
-	}
-	pthread_mutex_unlock(&session->lock);
-	return commit;
-}
-
-/* Another session has created the file, and this one has nothing to add. */
-static bool changes_nothing(const struct session_commit *commit)
-{
-	return !commit->replace && commit->edits->len == 0 && commit->changes.mask == 0;
-}
-
-/* The operation on a file that is there, guarded by its inode number if it is its own. */
-static void add_change(struct program *program, const struct session_commit *commit,
-		       const char *key)
-{
-	enum op_kind kind = commit->replace ? OP_PUT :
-			    commit->edits->len > 0 ? OP_PATCH : OP_ATTR;
-	struct op *op;
-
-	if (!commit->over)
-		program_compare(program, COMPARE_INO, COMPARE_EQUAL, key,
-				commit->session->node->ino);
-	op = program_add(program, kind, key);
-	op->changes = commit->changes;
-	if (commit->replace)
-		op->value = commit->value ? g_bytes_ref(commit->value) : g_bytes_new(NULL, 0);
-	for (guint i = 0; kind == OP_PATCH && i < commit->edits->len; i++) {
-		const struct edit *edit = g_ptr_array_index(commit->edits, i);
-
-		op_add_edit(op, edit->kind, edit->offset, edit->data);
-	}
-}
-
-static void add_creation(struct program *program, const struct session_commit *commit,
-			 const char *key, bool replaces, uint32_t mode)
-{
-	struct op *op;
-
-	if (replaces)
-		program_add(program, OP_DELETE, key);
-	else
-		program_compare(program, COMPARE_CREATE, COMPARE_EQUAL, key, 0);
-	op = program_add(program, OP_PUT, key);
-	op->value = commit->value ? g_bytes_ref(commit->value) : g_bytes_new(NULL, 0);
-	op->mode = mode;
-	op->ino = commit->session->node->ino;
-	op->changes = commit->changes;
-}
-
-/* The program under the name the file has now. -ESTALE: it has none; -EALREADY: there is
- * nothing to do. */
-static int build_program(struct session_commit *commit, struct program **ret)
-{
-	struct session *session = commit->session;
-	struct node *node = session->node;
-	g_autofree char *key = NULL;
-	struct program *program;
-	bool reserved, replaces;
-	uint32_t mode;
-	int r;
-
-	pthread_mutex_lock(&session->fs->nodes.lock);
-	reserved = node->state == NODE_RESERVED && !commit->over;
-	replaces = node->replaces;
-	mode = node->template ? node->template->mode : 0;
-	r = node_key_locked(node, NULL, &key);
-	pthread_mutex_unlock(&session->fs->nodes.lock);
-	if (r == 0 && !reserved && changes_nothing(commit))
-		r = -EALREADY;
-	if (r < 0)
-		return r;
-	program = program_new(session->author);
-	program->origin = &commit->origin;
-	if (reserved)
-		add_creation(program, commit, key, replaces, mode);
-	else
-		add_change(program, commit, key);
-	*ret = program;
-	return 0;
-}
-
-static void submit(struct session_commit *commit);
-
-/* What the commit made of in-place changes is what the handle sees from now on. */
-static void refresh_image(struct session *session, const struct program_result *result)
-{
-	const struct record *record = result->records && result->records->len > 0 ?
-					      g_ptr_array_index(result->records,
-								result->records->len - 1) :
-					      NULL;
-
-	if (!record || !record->value)
-		return;
-	pthread_mutex_lock(&session->lock);
-	if (!session->pending) {
-		g_clear_pointer(&session->image, g_bytes_unref);
-		session->image = g_bytes_ref(record->value);
-	}
-	pthread_mutex_unlock(&session->lock);
-}
-
-static void committed(const struct program_result *result, void *arg)
-{
-	struct session_commit *commit = arg;
-
-	if (result->error == 0 && !result->succeeded) {
-		/* It was renamed meanwhile, or is gone; or the new name is not new. */
-		commit->over = node_state(&commit->session->fs->nodes, commit->session->node) ==
-			       NODE_RESERVED;
-		submit(commit);
-		return;
-	}
-	if (result->error == 0)
-		refresh_image(commit->session, result);
-	finish(commit, result->error);
-}
-
-static void submit(struct session_commit *commit)
-{
-	struct session *session = commit->session;
-	struct program *program;
-	int r = build_program(commit, &program);
-
-	if (r == 0) {
-		store_submit(session->fs->store, program, committed, commit);
-		return;
-	}
-	if (r == -ESTALE) {
-		/* Unlinked or replaced: nobody could read it, so it is not written. */
-		pthread_mutex_lock(&session->lock);
-		session->discarded = true;
-		pthread_mutex_unlock(&session->lock);
-		r = 0;
-	}
-	finish(commit, r == -EALREADY ? 0 : r);
-}
-
-void session_commit(struct session *session, session_done_fn *done, void *arg)
-{
-	struct session_commit *commit = take_commit(session);
-
-	if (!commit) {
-		done(0, arg);
-		return;
-	}
-	commit->done = done;
-	commit->arg = arg;
-	submit(commit);
 }
 
 /* ---- Requests ------------------------------------------------------------------- */
@@ -580,22 +349,36 @@ void session_fsync(struct session *session, fuse_req_t req)
 }
 
 /* Whether the flusher or the opener can still write: 1 yes, 0 no, -EACCES unknown. */
-static int held_elsewhere(struct session *session, pid_t tid)
+static int held_elsewhere(struct session *session, pid_t tid, bool exiting)
 {
 	uint64_t ino = session->node->ino;
-	int held = descriptor_is_open(tid, ino);
+	/* Who exits has no table any more, and its /proc entry is root's. */
+	int held = exiting ? 0 : descriptor_is_open(tid, ino);
 
 	if (held == 0 && session->opener.pid != tid && process_is_alive(&session->opener))
 		held = descriptor_is_open(session->opener.pid, ino);
 	return held;
 }
 
+/* What was written is lost with its writer. Whoever else still has the descriptor begins
+ * anew, on what is committed. */
 static void discard(struct session *session)
 {
+	g_autoptr(record) record = NULL;
+
+	(void)tree_get(session->fs, session->node, NULL, &record);
 	pthread_mutex_lock(&session->lock);
-	session->discarded = session->discarded || session->pending;
+	if (session->pending)
+		g_atomic_int_inc(&session->fs->lost_sessions);
+	g_ptr_array_set_size(session->edits, 0);
+	g_clear_pointer(&session->image, g_bytes_unref);
+	if (record && record->value)
+		session->image = g_bytes_ref(record->value);
+	session->changes.mask = 0;
+	session->uncommitted_bytes = 0;
+	session->refused = 0;
+	session->replace = session->pending = session->written = false;
 	pthread_mutex_unlock(&session->lock);
-	g_atomic_int_inc(&session->fs->lost_sessions);
 }
 
 static void commit_flushed(struct session *session, fuse_req_t req, int held)
@@ -623,9 +406,12 @@ void session_flush(struct session *session, fuse_req_t req)
 		reply_error(req, 0);
 		return;
 	}
-	killed = !session->append && process_read(tid, &flusher) == 0 &&
-		 (flusher.flags & PROCESS_SIGNALED);
-	held = written || killed ? held_elsewhere(session, tid) : 1;
+	(void)process_read(tid, &flusher);
+	/* Threads that exit_group(2) of another one ends are marked as well. */
+	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) && (flusher.exit_code & 0x7f);
+	held = written || killed ?
+		       held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING) :
+		       1;
 	if (killed && held != 1) {
 		discard(session);
 	} else if (held != 1) {
@@ -677,7 +463,18 @@ bool session_is_released_soon(struct session *session)
 	releasing = session->releasing;
 	waiting = session->pending && !session->written && !session->discarded;
 	pthread_mutex_unlock(&session->lock);
-	return releasing || (waiting && held_elsewhere(session, session->opener.pid) == 0);
+	return releasing || (waiting && held_elsewhere(session, session->opener.pid, false) == 0);
+}
+
+uid_t session_uid(const struct session *session)
+{
+	return session->author->uid;
+}
+
+bool session_is_kept(struct session *session)
+{
+	return session_is_pending(session) &&
+	       (session->append || session_is_released_soon(session));
 }
 
 /* An appender that has been idle for `idle_us`; the time it still has otherwise. */

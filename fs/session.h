@@ -17,6 +17,9 @@ void session_unref(struct session *session); /* accepts NULL */
 /* Its handle is going: the node forgets it, and a name reserved for it alone is free. Any
  * number of times. */
 void session_leave(struct session *session);
+/* True when what it has not committed must not be lost at the end: an appender's, or a file
+ * that has been closed everywhere. */
+bool session_is_kept(struct session *session);
 /* True while something is not committed that close(2) would commit. */
 bool session_is_pending(struct session *session);
 

@@ -105,7 +105,14 @@ static pid_t process_of_thread(pid_t tid)
 }
 
 /* Fields of proc(5) stat, counted from the state, which follows the command. */
-enum { STAT_STATE = 0, STAT_PARENT = 1, STAT_FLAGS = 6, STAT_THREADS = 17, STAT_START = 19 };
+enum {
+	STAT_STATE = 0,
+	STAT_PARENT = 1,
+	STAT_FLAGS = 6,
+	STAT_THREADS = 17,
+	STAT_START = 19,
+	STAT_EXIT_CODE = 49,
+};
 
 static int read_stat(pid_t pid, struct process *ret, bool *ret_running)
 {
@@ -123,7 +130,7 @@ static int read_stat(pid_t pid, struct process *ret, bool *ret_running)
 	*close_bracket = '\0';
 	g_strlcpy(ret->command, open_bracket + 1, sizeof(ret->command));
 	cursor = close_bracket + 2;
-	for (int field = STAT_STATE; field <= STAT_START && *cursor; field++) {
+	for (int field = STAT_STATE; field <= STAT_EXIT_CODE && *cursor; field++) {
 		unsigned long long number = strtoull(cursor, NULL, 10);
 
 		if (field == STAT_STATE)
@@ -136,6 +143,8 @@ static int read_stat(pid_t pid, struct process *ret, bool *ret_running)
 			threads = number;
 		else if (field == STAT_START)
 			ret->start_time = number;
+		else if (field == STAT_EXIT_CODE)
+			ret->exit_code = (int)number;
 		cursor += strcspn(cursor, " ");
 		cursor += strspn(cursor, " ");
 	}

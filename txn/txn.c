@@ -95,7 +95,8 @@ int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
 	static const struct account one = { .reads = 1 };
 	struct read_item *item;
 
-	if (txn->state != TXN_OPEN || is_own(txn, what, key))
+	/* A commit for which there is no space leaves the round open again. */
+	if ((txn->state != TXN_OPEN && txn->state != TXN_COMMITTING) || is_own(txn, what, key))
 		return 0;
 	item = g_hash_table_lookup(txn->reads, key);
 	if (item && (item->observed & what))

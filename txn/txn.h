@@ -18,10 +18,14 @@ struct process {
 	pid_t parent;
 	uint64_t start_time; /* clock ticks since boot */
 	unsigned flags;	     /* PF_*: PROCESS_SIGNALED */
+	int exit_code;	     /* as wait(2) tells it; 0 while it runs */
 	char command[64];    /* comm: as the kernel cuts it */
 };
 
-enum { PROCESS_SIGNALED = 0x400 }; /* PF_SIGNALED: killed by a signal, now ending */
+enum {
+	PROCESS_EXITING = 0x4,	  /* PF_EXITING: it has given up its descriptors */
+	PROCESS_SIGNALED = 0x400, /* PF_SIGNALED: ending, by a signal or by another thread's exit */
+};
 
 /* What is known of the process that the thread `tid` belongs to. -ESRCH: there is none,
  * or it is in a pid namespace that is not seen from here (tid 0). */

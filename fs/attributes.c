@@ -378,7 +378,8 @@ void tree_setattr(struct fs *fs, fuse_req_t req, struct node *node, const struct
 	struct handle *shown = handle;
 	int r;
 
-	if (size && wanted > fs->options.max_value_bytes) {
+	/* A session refuses it itself, and then commits nothing. */
+	if (size && wanted > fs->options.max_value_bytes && !(handle && handle->session)) {
 		reply_error(req, -EFBIG);
 		return;
 	}

@@ -191,7 +191,7 @@ static int find_place(struct session_commit *commit, char **ret_key, struct reco
 	*ret_replaces = node->replaces;
 	if (node->state == NODE_RESERVED && !commit->over)
 		*ret_template = record_ref(node->template);
-	if (node->state == NODE_STALE && node->moved_to) {
+	if (node->moved_to) {
 		*ret_key = g_strdup(node->moved_to);
 		r = 0;
 	} else {

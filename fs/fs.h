@@ -2,8 +2,9 @@
  *
  * Code outside fs/ includes this header and no other of fs/.
  *
- * Lock order: node table -> session -> registry -> transaction -> committer queue; left
- * before right. No lock is held while submitting to a store, replying to the kernel or
+ * Lock order: end hook of the registry -> node table -> housekeeper -> session -> registry
+ * -> transaction -> accounts; left before right. A handle's lock is held while its listing
+ * or text is made. No lock is held while submitting to a store, replying to the kernel or
  * notifying it. */
 #pragma once
 

@@ -48,19 +48,31 @@ static struct provisional *steal_locked(struct fs *fs, gpointer tid)
 	return item;
 }
 
-/* An OPEN follows its GETATTR within microseconds; a thread that has ended asks for nothing
- * more. So that such items do not pile up, old ones become firm when there are many. */
-static void settle_old(struct fs *fs)
+/* Which items become firm: those of `txn` (NULL: of all), on `key` (NULL: on any), noted
+ * before `before_us`. */
+struct selection {
+	const struct txn *txn;
+	const char *key;
+	int64_t before_us;
+};
+
+static bool is_selected(const struct provisional *item, const struct selection *selection)
+{
+	return (!selection->txn || item->txn == selection->txn) &&
+	       (!selection->key || strcmp(item->key, selection->key) == 0) &&
+	       item->noted_us <= selection->before_us;
+}
+
+static void settle_selected(struct fs *fs, const struct selection *selection)
 {
 	g_autoptr(GPtrArray) items = g_ptr_array_new();
-	int64_t before_us = g_get_monotonic_time() - OLD_US;
 	struct provisional *item;
 	GHashTableIter iter;
 
 	pthread_mutex_lock(&fs->provisional_lock);
 	g_hash_table_iter_init(&iter, fs->provisional);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&item)) {
-		if (item->noted_us > before_us)
+		if (!is_selected(item, selection))
 			continue;
 		g_hash_table_iter_steal(&iter);
 		g_atomic_int_add(&fs->provisional_count, -1);
@@ -69,6 +81,15 @@ static void settle_old(struct fs *fs)
 	pthread_mutex_unlock(&fs->provisional_lock);
 	for (guint i = 0; i < items->len; i++)
 		make_firm(g_ptr_array_index(items, i));
+}
+
+/* An OPEN follows its GETATTR within microseconds; a thread that has ended asks for nothing
+ * more. So that such items do not pile up, old ones become firm when there are many. */
+static void settle_old(struct fs *fs)
+{
+	const struct selection old = { .before_us = g_get_monotonic_time() - OLD_US };
+
+	settle_selected(fs, &old);
 }
 
 void provisional_note(struct fs *fs, fuse_req_t req, struct node *node, const char *key,
@@ -112,23 +133,8 @@ void provisional_settle(struct fs *fs, fuse_req_t req, const struct node *opened
 
 void provisional_settle_txn(struct fs *fs, struct txn *txn, const char *key)
 {
-	g_autoptr(GPtrArray) items = NULL;
-	struct provisional *item;
-	GHashTableIter iter;
+	const struct selection of_txn = { txn, key, G_MAXINT64 };
 
-	if (g_atomic_int_get(&fs->provisional_count) == 0)
-		return;
-	items = g_ptr_array_new();
-	pthread_mutex_lock(&fs->provisional_lock);
-	g_hash_table_iter_init(&iter, fs->provisional);
-	while (g_hash_table_iter_next(&iter, NULL, (void **)&item)) {
-		if (item->txn != txn || (key && strcmp(item->key, key) != 0))
-			continue;
-		g_hash_table_iter_steal(&iter);
-		g_atomic_int_add(&fs->provisional_count, -1);
-		g_ptr_array_add(items, item);
-	}
-	pthread_mutex_unlock(&fs->provisional_lock);
-	for (guint i = 0; i < items->len; i++)
-		make_firm(g_ptr_array_index(items, i));
+	if (g_atomic_int_get(&fs->provisional_count) > 0)
+		settle_selected(fs, &of_txn);
 }

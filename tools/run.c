@@ -19,12 +19,14 @@ enum {
 	EXIT_SIGNALED = 128, /* and the signal's number */
 	CONFLICT = -1,	     /* in place of an exit code: it may be tried again */
 	MAX_BACKOFF_MS = 10 * 1000,
+	MAX_DESCRIPTION = 200, /* characters */
 };
 
 struct run_job {
 	struct run_options options;
 	const char *point; /* the mount, as it was given */
 	char *command;	   /* what messages call it */
+	char *what_runs;   /* the commit message where there is no other */
 	struct mount *mount;
 	struct txn_directory *txn;
 	struct run_process process;
@@ -38,6 +40,7 @@ static void job_done(struct run_job *job)
 {
 	run_options_done(&job->options);
 	g_free(job->command);
+	g_free(job->what_runs);
 	mount_free(job->mount);
 	txn_directory_free(job->txn);
 	g_strfreev(job->process.argv);
@@ -64,6 +67,20 @@ static char **make_argv(const char *script, char **words, const char *view)
 		g_strv_builder_add(builder, text->str);
 	}
 	return g_strv_builder_end(builder);
+}
+
+/* The command in a line, cut where it gets long. */
+static char *describe(const char *script, char **words)
+{
+	g_autofree char *arguments = g_strjoinv(" ", words);
+	g_autofree char *line = g_strconcat("run: ", script ? script : "", script && *arguments ? " " : "",
+					    arguments, NULL);
+	g_autofree char *valid = g_utf8_make_valid(line, -1);
+
+	if (g_utf8_strlen(valid, -1) <= MAX_DESCRIPTION)
+		return g_steal_pointer(&valid);
+	*g_utf8_offset_to_pointer(valid, MAX_DESCRIPTION) = '\0';
+	return g_strconcat(valid, "...", NULL);
 }
 
 static void prepare_process(struct run_job *job, char **words)
@@ -223,7 +240,8 @@ static int set_message(const struct run_job *job)
 
 static int commit_txn(const struct run_job *job)
 {
-	int r = txn_directory_write(job->txn, "commit", "\n");
+	/* Where nobody gave a message: `sh` alone would tell others nothing. */
+	int r = txn_directory_write(job->txn, "commit", job->what_runs);
 
 	/* What it may no longer do, the next run is told by the call that tries it. */
 	if (r == -ECANCELED || r == -EACCES)
@@ -359,6 +377,7 @@ static int start(struct run_job *job, char **words)
 	int exit_code, r;
 
 	open_standard_descriptors();
+	job->what_runs = describe(job->options.script, words);
 	job->command = job->options.script != NULL ? g_strdup("the script") :
 						     g_strdup_printf("'%s'", words[0]);
 	job->mount = mounts_find_commitfs(job->point, "run a command on");

@@ -44,7 +44,7 @@ static bool parse(struct run_options *options, const struct command *command, in
 		{ "isolation", 0, 0, G_OPTION_ARG_FILENAME, &options->isolation,
 		  "serializable-snapshot (the default), serializable or snapshot", "LEVEL" },
 		{ "message", 'm', 0, G_OPTION_ARG_FILENAME, &options->message,
-		  "Commit message, for the log and for those who conflict with it", "TEXT" },
+		  "Commit message, for the log and for those who conflict with it (default: COMMAND)", "TEXT" },
 		{ "keep", 0, 0, G_OPTION_ARG_NONE, &options->keep,
 		  "Keep the transaction when it was not committed, to look at it", NULL },
 		{ "conflict-exit-code", 'E', 0, G_OPTION_ARG_INT, &options->conflict_code,

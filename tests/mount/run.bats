@@ -502,3 +502,12 @@ none_open() { ! compgen -G "$MNT/txn/new-*" >/dev/null && ! compgen -G "$MNT/txn
 		sed -n 's/.*after \([0-9]*\) retr.*/\1/p' counts.* | sort -n | tail -n 1) in a row" >&3
 	none_open
 }
+
+@test "without a message the command is the message, so that others know by whom" {
+	echo 0 >"$K/a"
+	begin
+	cat "$V/a" >"$V/b"
+	ends 0 "$MNT" -c 'echo 1 >"$1/a"' -- "$D"
+	commit ECANCELED "$T"
+	grep -q "	run: echo 1 >\"\$1/a\" $D	" "$T/conflicts"
+}

@@ -96,13 +96,30 @@ static int held_attributes(struct node *node, struct handle *handle, struct stat
 	return 0;
 }
 
+/* A stat in a transaction. True when it is in the read set already: the snapshot cannot
+ * change, and the kernel knows what is written through it, so it may keep the answer. */
+static bool observe_stat(struct fs *fs, fuse_req_t req, struct node *node, bool asked,
+			 const char *key, const struct record *record)
+{
+	if (!node->tree->txn || node->type == RECORD_DIRECTORY)
+		return false;
+	if (view_has_observed(node->tree->view, OBSERVE_VALUE, key))
+		return true;
+	if (asked)
+		provisional_note(fs, req, node, key, record);
+	return false;
+}
+
+/* *ret_observed: the kernel may keep them, see above. */
 static int current_attributes(struct fs *fs, fuse_req_t req, struct node *node,
-			      struct handle *handle, bool asked, struct stat *attributes)
+			      struct handle *handle, bool asked, struct stat *attributes,
+			      bool *ret_observed)
 {
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
 	int r = nameless_attributes(fs, node, attributes);
 
+	*ret_observed = false;
 	if (r == -ENODATA) {
 		r = tree_get(fs, node, &key, &record);
 		if (r == -ESTALE)
@@ -110,8 +127,7 @@ static int current_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 		if (r < 0)
 			return r;
 		record_attributes(node->tree, record, attributes);
-		if (asked && node->tree->txn && node->type != RECORD_DIRECTORY)
-			provisional_note(fs, req, node, key, record);
+		*ret_observed = observe_stat(fs, req, node, asked, key, record);
 	}
 	if (has_sessions(fs, node))
 		show_own(fs, req, node, attributes);
@@ -171,12 +187,13 @@ static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	bool live_directory = node->type == RECORD_DIRECTORY && !node->tree->txn;
 	uint64_t id = node->id;
 	struct stat attributes;
+	bool observed;
 	int r;
 
 	if (!handle && !node->tree->txn &&
 	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, 0, getattr_again))
 		return;
-	r = current_attributes(fs, req, node, handle, asked, &attributes);
+	r = current_attributes(fs, req, node, handle, asked, &attributes, &observed);
 	if (r == -ESTALE && wait_until_told(fs, req, node))
 		return;
 	if (r < 0) {
@@ -186,7 +203,8 @@ static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	/* SEEK_END by the writer: the size it has written, not the committed one. */
 	if (handle && handle->session)
 		attributes.st_size = (off_t)session_size(handle->session);
-	fuse_reply_attr(req, &attributes, tree_attribute_timeout(fs, node, epoch));
+	fuse_reply_attr(req, &attributes,
+			observed ? TIMEOUT_LONG : tree_attribute_timeout(fs, node, epoch));
 	if (live_directory)
 		tree_recheck(fs, id, epoch);
 }

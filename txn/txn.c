@@ -130,6 +130,20 @@ static int txn_view_observe(struct view *view, enum observation what, const char
 	return r;
 }
 
+static bool txn_view_has_observed(struct view *view, enum observation what, const char *key)
+{
+	struct txn *txn = txn_of(view);
+	const struct read_item *item;
+	bool has;
+
+	pthread_mutex_lock(&txn->lock);
+	item = g_hash_table_lookup(txn->reads, key);
+	has = txn->state == TXN_OPEN &&
+	      ((item && (item->observed & what)) || is_own(txn, what, key));
+	pthread_mutex_unlock(&txn->lock);
+	return has;
+}
+
 /* ---- Reading -------------------------------------------------------------------- */
 
 static int txn_view_get(struct view *view, const char *key, struct record **ret)
@@ -395,6 +409,7 @@ static const struct view_class txn_class = {
 	.get = txn_view_get,
 	.list = txn_view_list,
 	.observe = txn_view_observe,
+	.has_observed = txn_view_has_observed,
 	.apply = txn_view_apply,
 };
 

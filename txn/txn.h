@@ -86,6 +86,10 @@ int view_list(struct view *view, const char *directory, snapshot_visit_fn *visit
 int view_observe(struct view *view, enum observation what, const char *key,
 		  const struct record *record);
 
+/* True when observing `what` of `key` would record nothing more: it is in the read set, or
+ * the transaction's own. False where a view can change under its observers. */
+bool view_has_observed(struct view *view, enum observation what, const char *key);
+
 /* Runs `program` (taken over) on the view. The live view submits it: see store_submit; the
  * others call done before they return. A transaction's errors are those of overlay_apply,
  * and -ECANCELED after a conflict, -ESTALE when it is committed, was restarted or is over,

@@ -70,6 +70,11 @@ int view_observe(struct view *view, enum observation what, const char *key,
 	return view->class->observe ? view->class->observe(view, what, key, record) : 0;
 }
 
+bool view_has_observed(struct view *view, enum observation what, const char *key)
+{
+	return view->class->has_observed && view->class->has_observed(view, what, key);
+}
+
 void view_apply(struct view *view, struct program *program, program_done_fn *done, void *arg)
 {
 	view->class->apply(view, program, done, arg);

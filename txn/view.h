@@ -8,6 +8,8 @@ struct view_class {
 	int (*list)(struct view *view, const char *directory, snapshot_visit_fn *visit, void *arg);
 	int (*observe)(struct view *view, enum observation what, const char *key,
 		       const struct record *record); /* NULL: this view records nothing */
+	bool (*has_observed)(struct view *view, enum observation what,
+			     const char *key); /* NULL: never */
 	void (*apply)(struct view *view, struct program *program, program_done_fn *done, void *arg);
 };
 

@@ -359,3 +359,31 @@ Test(txn_account, charges_up_to_the_limit_and_gives_back)
 	cr_expect_eq(accounts_total(accounts).bytes, 1);
 	accounts_free(accounts);
 }
+
+Test(txn_round, a_million_keys_commit_at_once_and_one_more_is_refused, .timeout = 280)
+{
+	struct registry_options options;
+	BENCH bench = { 0 };
+	g_autoptr(txn) txn = NULL;
+	uint64_t before;
+
+	registry_options_init(&options);
+	bench = bench_open(&options);
+	txn = begin(&bench, "big");
+	for (guint i = 0; i < 1000000; i++) {
+		char key[32];
+
+		if (i % 10000 == 0)
+			g_snprintf(key, sizeof(key), "d%u", i / 10000);
+		else
+			g_snprintf(key, sizeof(key), "d%u/%u", i / 10000, i);
+		cr_assert_eq(i % 10000 == 0 ? apply(txn_view(txn), OP_MKDIR, key) :
+					      put(txn_view(txn), key, "v"), 0, "%s", key);
+	}
+	cr_expect_eq(put(txn_view(txn), "one more", "v"), -EDQUOT);
+	before = store_revision(bench.store);
+	cr_assert_eq(commit(txn, "all"), 0);
+	cr_expect_eq(store_revision(bench.store), before + 1);
+	expect_value(bench.live, "d0/1", "v");
+	expect_value(bench.live, "d99/999999", "v");
+}

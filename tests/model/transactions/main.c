@@ -15,9 +15,9 @@
 #define BUILT_WITH_TSAN false
 #endif
 
-/* By default for about half a minute with sanitizers. */
+/* By default for a minute or two with sanitizers. */
 enum {
-	DEFAULT_TRANSACTIONS = BUILT_WITH_TSAN ? 10000 : 40000,
+	DEFAULT_TRANSACTIONS = BUILT_WITH_TSAN ? 10000 : 100000,
 	SELF_TEST_TRANSACTIONS = 3000,
 	DEFAULT_PROCESSES = 8,
 	USAGE = 64,

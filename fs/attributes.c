@@ -260,9 +260,8 @@ static struct attributes changes_of(const struct stat *attributes, int to_set)
 	}
 	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
 		changes.mask |= ATTRIBUTE_MTIME;
-		changes.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ?
-					   g_get_real_time() * 1000 :
-					   time_ns(&attributes->st_mtim);
+		changes.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? g_get_real_time() * 1000 :
+								      time_ns(&attributes->st_mtim);
 	}
 	return changes;
 }

@@ -35,7 +35,7 @@ struct waiting_done {
 struct notice {
 	uint64_t parent_id;
 	uint64_t node_id; /* what had the name */
-	char *name; /* NULL: somebody who waits */
+	char *name;	  /* NULL: somebody who waits */
 	struct waiting_done *waiting;
 };
 
@@ -226,8 +226,7 @@ void attributes_show(const struct attributes *changes, struct stat *attributes)
 static void renamed_locked(struct node_table *table, const struct name_change *change)
 {
 	struct node *node = node_child_locked(table, change->parent, change->name);
-	struct node *other =
-		node_child_locked(table, change->new_parent, change->new_name);
+	struct node *other = node_child_locked(table, change->new_parent, change->new_name);
 
 	if (node && other && (change->flags & OP_EXCHANGE))
 		node_exchange_locked(table, node, other);
@@ -282,7 +281,8 @@ static struct node *find_locked(struct seen *seen, const char *key)
 		seen->parent_key = g_strndup(key, length);
 		seen->parent = node_find_locked(table, seen->fs->live_root, seen->parent_key);
 	}
-	return seen->parent ? node_child_locked(table, seen->parent, slash ? slash + 1 : key) : NULL;
+	return seen->parent ? node_child_locked(table, seen->parent, slash ? slash + 1 : key) :
+			      NULL;
 }
 
 static bool is_gone(const struct change *change, const struct node *node)
@@ -368,9 +368,8 @@ void commit_seen(const struct log_entry *commit, void *arg)
 
 	table_follows(&seen, commit);
 	for (guint i = 0; i < seen.directories->len; i++)
-		fuse_lowlevel_notify_inval_inode(seen.fs->session,
-						 g_array_index(seen.directories, uint64_t, i), -1,
-						 0);
+		fuse_lowlevel_notify_inval_inode(
+			seen.fs->session, g_array_index(seen.directories, uint64_t, i), -1, 0);
 	g_array_unref(seen.directories);
 	g_free(seen.parent_key);
 	control_wake_pollers(seen.fs, commit->revision);

@@ -32,8 +32,8 @@ struct control {
 	enum place place;
 	const char *name;
 	mode_t mode;
-	text_fn *text;	   /* NULL: reads nothing */
-	action_fn *action; /* NULL: EPERM */
+	text_fn *text;	    /* NULL: reads nothing */
+	action_fn *action;  /* NULL: EPERM */
 	enum place entries; /* of a directory: what lies in it */
 };
 
@@ -156,8 +156,7 @@ static void reply_keys(struct fs *fs, fuse_req_t req, struct node *parent, struc
 	int r = view_get(tree->view, "", &record);
 
 	if (r == 0) {
-		struct node *node =
-			node_obtain_key(&fs->nodes, parent, "keys", tree, record);
+		struct node *node = node_obtain_key(&fs->nodes, parent, "keys", tree, record);
 
 		entry.ino = node->id;
 		record_attributes(node->tree, record, &entry.attr);
@@ -186,7 +185,7 @@ static int over_error(struct fs *fs, struct node *directory)
 	g_autoptr(txn) other = NULL;
 
 	return registry_find(fs->registry, txn_name(directory->txn), &other) == 0 ? -ESTALE :
-										     -ENOENT;
+										    -ENOENT;
 }
 
 void control_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
@@ -249,7 +248,8 @@ static struct listed_entry *listed_entry_new(const char *name, mode_t mode, uint
 
 	entry->name = g_strdup(name);
 	entry->type = S_ISDIR(mode) ? RECORD_DIRECTORY :
-		      S_ISLNK(mode) ? RECORD_SYMLINK : RECORD_VALUE;
+		      S_ISLNK(mode) ? RECORD_SYMLINK :
+				      RECORD_VALUE;
 	entry->ino = ino;
 	return entry;
 }
@@ -262,9 +262,10 @@ int control_list(struct fs *fs, struct node *directory, GPtrArray *entries)
 		return -ESTALE;
 	for (size_t i = 0; i < G_N_ELEMENTS(controls); i++) {
 		if (controls[i].place == directory->control->entries)
-			g_ptr_array_add(entries, listed_entry_new(controls[i].name, controls[i].mode,
-								  control_ino(&controls[i],
-									      directory->txn)));
+			g_ptr_array_add(
+				entries,
+				listed_entry_new(controls[i].name, controls[i].mode,
+						 control_ino(&controls[i], directory->txn)));
 	}
 	if (directory->control->entries != PLACE_TRANSACTIONS)
 		return 0;
@@ -316,7 +317,8 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 
 	if (is_gone(parent))
 		r = -ENOENT;
-	else if (parent->control->entries == PLACE_TRANSACTIONS && !find_row(PLACE_TRANSACTIONS, name))
+	else if (parent->control->entries == PLACE_TRANSACTIONS &&
+		 !find_row(PLACE_TRANSACTIONS, name))
 		r = registry_find(fs->registry, name, &txn);
 	if (r == 0) {
 		names_changed(fs, &change);
@@ -492,7 +494,8 @@ static int text_status(struct handle *handle, fuse_req_t req, GString **ret)
 	store_get_status(fs->store, &status);
 	store_get_space(fs->store, &total_bytes, &free_bytes);
 	g_string_append_printf(text, "health %s\npid %d\nstore ",
-			       status.read_only ? "read-only: the store failed while writing" : "ok",
+			       status.read_only ? "read-only: the store failed while writing" :
+						  "ok",
 			       (int)getpid());
 	text_append_escaped(text, fs->options.source);
 	g_string_append_printf(text, "\nstore_id %s\n", status.id);
@@ -528,12 +531,12 @@ static int text_new(struct handle *handle, fuse_req_t req, GString **ret)
 	return 0;
 }
 
-#define TXN_TEXT(name, function)                                                                   \
-	static int name(struct handle *handle, fuse_req_t req, GString **ret)                      \
-	{                                                                                          \
-		(void)req;                                                                         \
-		*ret = function(handle->node->txn);                                                \
-		return 0;                                                                          \
+#define TXN_TEXT(name, function)                                              \
+	static int name(struct handle *handle, fuse_req_t req, GString **ret) \
+	{                                                                     \
+		(void)req;                                                    \
+		*ret = function(handle->node->txn);                           \
+		return 0;                                                     \
 	}
 
 TXN_TEXT(text_commit, txn_text_commit)

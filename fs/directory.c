@@ -43,7 +43,8 @@ void tree_opendir(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 	int r;
 
 	if (node->kind == NODE_KEY && !node->tree->txn &&
-	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_ENTRY, info->flags, opendir_again))
+	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_ENTRY, info->flags,
+				     opendir_again))
 		return;
 	if (node->kind == NODE_KEY)
 		r = tree_get(fs, node, NULL, &record);
@@ -63,9 +64,8 @@ struct pinning {
 static int pin_entry(const char *name, struct record *record, void *arg)
 {
 	struct pinning *pinning = arg;
-	struct listed_entry *entry =
-		add_entry(pinning->entries, name, record->type,
-			  tree_ino(pinning->node->tree, record->ino));
+	struct listed_entry *entry = add_entry(pinning->entries, name, record->type,
+					       tree_ino(pinning->node->tree, record->ino));
 
 	/* In a transaction the kernel shall look names up, which records them. */
 	if (!pinning->node->tree->txn)
@@ -150,9 +150,9 @@ static bool add_plus(struct page *page, struct handle *handle, const struct list
 		return false;
 	param.attr.st_ino = entry->ino;
 	param.attr.st_mode = entry_modes[entry->type];
-	node = entry->record ? node_obtain_key(&fs->nodes, handle->node, entry->name, NULL,
-					       entry->record) :
-			       NULL;
+	node = entry->record ?
+		       node_obtain_key(&fs->nodes, handle->node, entry->name, NULL, entry->record) :
+		       NULL;
 	if (node) {
 		param.ino = node->id;
 		record_attributes(node->tree, entry->record, &param.attr);

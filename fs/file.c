@@ -172,7 +172,8 @@ void tree_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_fil
 
 	if (node->tree->txn)
 		r = open_in_view(fs, req, node, info);
-	else if (session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, info->flags, open_again))
+	else if (session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, info->flags,
+					  open_again))
 		return;
 	else if (node_state(&fs->nodes, node) == NODE_RESERVED)
 		r = open_reserved(fs, req, node, info);
@@ -208,7 +209,7 @@ static struct record *template_new(struct fs *fs, fuse_req_t req, const struct r
 
 	template->mode = mode & 01777;
 	template->uid = fuse_req_ctx(req)->uid;
-	template->gid = directory->mode & S_ISGID ? directory->gid : fuse_req_ctx(req)->gid;
+	template->gid = directory->mode &S_ISGID ? directory->gid : fuse_req_ctx(req)->gid;
 	template->ino = store_new_ino(fs->store);
 	template->mtime_ns = template->ctime_ns = g_get_real_time() * 1000;
 	return template;
@@ -426,8 +427,8 @@ static int charge_orphan(struct fs *fs, struct node *node, const struct edit *ed
 
 		if (edit->kind == EDIT_APPEND)
 			end = node->orphan->size_bytes + g_bytes_get_size(edit->data);
-		growth = MAX((int64_t)MIN(end, fs->options.max_value_bytes) -
-				     node->charged_bytes, 0);
+		growth = MAX((int64_t)MIN(end, fs->options.max_value_bytes) - node->charged_bytes,
+			     0);
 		node->charged_bytes += growth;
 	}
 	pthread_mutex_unlock(&fs->nodes.lock);
@@ -497,8 +498,7 @@ static int write_in_view(struct handle *handle, fuse_req_t req, const char *data
 	return apply_in_view(fs, node, program, NULL);
 }
 
-void tree_write(struct handle *handle, fuse_req_t req, const char *data, size_t size,
-		off_t offset)
+void tree_write(struct handle *handle, fuse_req_t req, const char *data, size_t size, off_t offset)
 {
 	int r;
 

@@ -78,7 +78,8 @@ static int hold_live_root(struct fs *fs)
 	int r = view_get(fs->live->view, "", &record);
 
 	if (r == 0)
-		fs->live_root = node_obtain_key(&fs->nodes, fs->nodes.root, "keys", fs->live, record);
+		fs->live_root =
+			node_obtain_key(&fs->nodes, fs->nodes.root, "keys", fs->live, record);
 	return r;
 }
 
@@ -164,8 +165,9 @@ static void drop_handles(struct fs *fs)
 		if (handle->session && session_is_kept(handle->session))
 			session_commit(handle->session, ignore_outcome, NULL);
 		if (handle->session && session_is_pending(handle->session))
-			g_warning("unmounted while '%s' was open for writing: what was not closed is lost",
-				  handle->node->name);
+			g_warning(
+				"unmounted while '%s' was open for writing: what was not closed is lost",
+				handle->node->name);
 		handle_free(handle);
 	}
 }

@@ -28,16 +28,16 @@ struct later_call {
 };
 
 struct housekeeper {
-	struct fs *fs;	  /* set once */
-	pthread_t thread; /* set once */
+	struct fs *fs;	    /* set once */
+	pthread_t thread;   /* set once */
 	gint closing_count; /* atomic: of `closing` */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool stop;		/* lock */
-	GHashTable *idle;	/* lock: sessions that append, held */
-	GHashTable *closing;	/* lock: sessions that may end with their RELEASE, held */
-	GQueue waiting;		/* lock: struct waiting_request, earliest deadline first */
-	GQueue later;		/* lock: struct later_call, the first due first */
+	bool stop;	     /* lock */
+	GHashTable *idle;    /* lock: sessions that append, held */
+	GHashTable *closing; /* lock: sessions that may end with their RELEASE, held */
+	GQueue waiting;	     /* lock: struct waiting_request, earliest deadline first */
+	GQueue later;	     /* lock: struct later_call, the first due first */
 };
 
 /* A request that is resumed may have to wait for another session, but not for longer. */
@@ -192,8 +192,8 @@ bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, 
 		return false;
 	}
 	waiting = g_new0(struct waiting_request, 1);
-	*waiting = (struct waiting_request){ session, deadline_us, req,
-					     node,    g_strdup(name),  flags, resume };
+	*waiting = (struct waiting_request){ session,	     deadline_us, req,	 node,
+					     g_strdup(name), flags,	  resume };
 	pthread_mutex_lock(&housekeeper->lock);
 	wait = g_hash_table_contains(housekeeper->closing, session);
 	if (wait) {

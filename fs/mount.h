@@ -13,14 +13,14 @@ struct notifier;
 struct housekeeper;
 
 struct fs {
-	struct fs_options options;   /* set once */
-	struct store *store;	     /* set once */
-	struct registry *registry;   /* set once */
+	struct fs_options options;    /* set once */
+	struct store *store;	      /* set once */
+	struct registry *registry;    /* set once */
 	struct fuse_session *session; /* set once */
-	struct tree *live;	     /* set once */
-	struct node *live_root;	     /* set once: keys/, held */
+	struct tree *live;	      /* set once */
+	struct node *live_root;	      /* set once: keys/, held */
 	struct node_table nodes;
-	GHashTable *handles; /* of the node table's lock: all struct handle */
+	GHashTable *handles;		 /* of the node table's lock: all struct handle */
 	struct notifier *notifier;	 /* set once */
 	struct housekeeper *housekeeper; /* set once */
 	uid_t owner_uid;		 /* set once: who mounted */
@@ -84,10 +84,10 @@ struct handle {
 	GPtrArray *entries; /* lock: struct listed_entry */
 
 	/* Control files. */
-	GBytes *text;			/* lock: made at a READ from the beginning */
-	bool begun;			/* lock: commit or message was written */
-	struct fuse_pollhandle *poll;	/* of fs->poll_lock: the newest, or NULL */
-	uint64_t seen_revision;		/* of fs->poll_lock: at the last READ */
+	GBytes *text;		      /* lock: made at a READ from the beginning */
+	bool begun;		      /* lock: commit or message was written */
+	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
+	uint64_t seen_revision;	      /* of fs->poll_lock: at the last READ */
 };
 
 struct handle *handle_new(struct fs *fs, struct node *node, int flags);

@@ -56,28 +56,28 @@ struct node {
 	char *name;
 	GList in_tree; /* link in tree->nodes */
 	enum node_state state;
-	uint64_t round;		 /* of the transaction, when it was last known to be right */
-	guint handles;		 /* open ones */
-	uint64_t generation;	 /* in a transaction: writes through this node */
+	uint64_t round;		  /* of the transaction, when it was last known to be right */
+	guint handles;		  /* open ones */
+	uint64_t generation;	  /* in a transaction: writes through this node */
 	uint64_t create_revision; /* live: of the newest record known of it */
-	char *moved_to;		 /* stale: the key that a transaction gave the file; or NULL */
-	GBytes *value;		 /* live: what its readers share, while there are any */
-	uint64_t value_revision; /* mod revision of `value` */
-	GPtrArray *sessions;	 /* struct session on a live file; NULL: none */
-	struct record *orphan;	 /* unlinked while open: what handles go on with */
-	int64_t charged_bytes;	 /* to the user, for `orphan` */
-	struct record *template; /* reserved: the attributes it was created with */
-	bool replaces;		 /* reserved, and renamed over an existing key */
+	char *moved_to;		  /* stale: the key that a transaction gave the file; or NULL */
+	GBytes *value;		  /* live: what its readers share, while there are any */
+	uint64_t value_revision;  /* mod revision of `value` */
+	GPtrArray *sessions;	  /* struct session on a live file; NULL: none */
+	struct record *orphan;	  /* unlinked while open: what handles go on with */
+	int64_t charged_bytes;	  /* to the user, for `orphan` */
+	struct record *template;  /* reserved: the attributes it was created with */
+	bool replaces;		  /* reserved, and renamed over an existing key */
 };
 
 struct node_table {
 	struct registry *registry; /* set once; borrowed: what orphans are charged to */
 	pthread_mutex_t lock;
-	GHashTable *by_id;	 /* lock */
-	GHashTable *children;	 /* lock: (parent, name) -> node */
-	GHashTable *reserved;	 /* lock: the same, of those reserved */
-	uint64_t last_id;	 /* lock */
-	struct node *root;	 /* set once */
+	GHashTable *by_id;    /* lock */
+	GHashTable *children; /* lock: (parent, name) -> node */
+	GHashTable *reserved; /* lock: the same, of those reserved */
+	uint64_t last_id;     /* lock */
+	struct node *root;    /* set once */
 };
 
 void node_table_init(struct node_table *table, struct registry *registry,

@@ -34,9 +34,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	struct fs *fs = userdata;
 
 	/* Values are copied once, into the store; splicing would only cost calls. */
-	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA |
-				  FUSE_CAP_WRITEBACK_CACHE);
+	conn->want &=
+		~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+			    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE);
 	conn->time_gran = 1;
 	if (fs->options.ready)
 		fs->options.ready(fs->options.ready_arg);
@@ -307,7 +307,8 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse
 
 static void op_statfs(fuse_req_t req, fuse_ino_t id)
 {
-	struct statvfs statistics = { .f_bsize = 4096, .f_frsize = 4096,
+	struct statvfs statistics = { .f_bsize = 4096,
+				      .f_frsize = 4096,
 				      .f_namemax = STORE_NAME_MAX };
 	struct store_status status;
 	uint64_t total_bytes, free_bytes;

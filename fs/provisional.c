@@ -8,7 +8,7 @@
 enum { MANY_ITEMS = 64, OLD_US = 1000000 };
 
 struct provisional {
-	struct txn *txn;       /* held */
+	struct txn *txn; /* held */
 	uint64_t node_id;
 	int64_t noted_us; /* monotonic */
 	char *key;

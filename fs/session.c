@@ -234,8 +234,9 @@ static int edit_locked(struct session *session, const struct edit *edit)
 	struct edit *kept;
 	g_autoptr(GPtrArray) edits = g_ptr_array_new();
 	uint64_t size = size_after(session, edit);
-	int r = size > session->fs->options.max_value_bytes ? -EFBIG :
-							      store_check_space(session->fs->store, size);
+	int r = size > session->fs->options.max_value_bytes ?
+			-EFBIG :
+			store_check_space(session->fs->store, size);
 
 	g_ptr_array_add(edits, (void *)edit);
 	if (r == 0)
@@ -408,10 +409,10 @@ void session_flush(struct session *session, fuse_req_t req)
 	}
 	(void)process_read(tid, &flusher);
 	/* Threads that exit_group(2) of another one ends are marked as well. */
-	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) && (flusher.exit_code & 0x7f);
-	held = written || killed ?
-		       held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING) :
-		       1;
+	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) &&
+		 (flusher.exit_code & 0x7f);
+	held = written || killed ? held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING) :
+				   1;
 	if (killed && held != 1) {
 		discard(session);
 	} else if (held != 1) {

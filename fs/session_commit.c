@@ -136,8 +136,7 @@ static bool changes_nothing(const struct session_commit *commit)
 static void add_change(struct program *program, const struct session_commit *commit,
 		       const char *key)
 {
-	enum op_kind kind = commit->replace ? OP_PUT :
-			    commit->edits->len > 0 ? OP_PATCH : OP_ATTR;
+	enum op_kind kind = commit->replace ? OP_PUT : commit->edits->len > 0 ? OP_PATCH : OP_ATTR;
 	struct op *op;
 
 	if (!commit->over)
@@ -232,10 +231,10 @@ static void submit(struct session_commit *commit);
 /* What the commit made of in-place changes is what the handle sees from now on. */
 static void refresh_image(struct session *session, const struct program_result *result)
 {
-	const struct record *record = result->records && result->records->len > 0 ?
-					      g_ptr_array_index(result->records,
-								result->records->len - 1) :
-					      NULL;
+	const struct record *record =
+		result->records && result->records->len > 0 ?
+			g_ptr_array_index(result->records, result->records->len - 1) :
+			NULL;
 
 	if (!record || !record->value)
 		return;

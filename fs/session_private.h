@@ -21,19 +21,19 @@ struct session {
 
 	pthread_mutex_t lock;
 	/* All that follows is under it. */
-	bool over;		   /* the name it had reserved is another's file by now */
-	bool committing;	   /* a commit is on its way: the next one waits for it */
-	GArray *queued;		   /* struct queued_commit: who waits for the next one */
-	bool replace;		   /* the commit sets the whole value */
-	bool created;		   /* and so does its first one of a new name, if it still is */
-	bool releasing;		   /* its RELEASE is being answered */
-	bool pending;		   /* there is something to commit */
-	bool written;		   /* by a write, truncation or attributes, since the last commit */
-	int refused;		   /* the error of a write that was refused: nothing is committed */
-	bool discarded;		   /* its file is gone */
-	bool closed;		   /* nobody it knows of holds a descriptor */
-	GBytes *image;		   /* the value as the handle sees it; NULL: empty */
-	GPtrArray *edits;	   /* struct edit, not committed, unless `replace` */
+	bool over;	  /* the name it had reserved is another's file by now */
+	bool committing;  /* a commit is on its way: the next one waits for it */
+	GArray *queued;	  /* struct queued_commit: who waits for the next one */
+	bool replace;	  /* the commit sets the whole value */
+	bool created;	  /* and so does its first one of a new name, if it still is */
+	bool releasing;	  /* its RELEASE is being answered */
+	bool pending;	  /* there is something to commit */
+	bool written;	  /* by a write, truncation or attributes, since the last commit */
+	int refused;	  /* the error of a write that was refused: nothing is committed */
+	bool discarded;	  /* its file is gone */
+	bool closed;	  /* nobody it knows of holds a descriptor */
+	GBytes *image;	  /* the value as the handle sees it; NULL: empty */
+	GPtrArray *edits; /* struct edit, not committed, unless `replace` */
 	uint64_t uncommitted_bytes;
 	int64_t charged_bytes;	   /* to the opener's user */
 	struct attributes changes; /* not committed */

@@ -73,8 +73,8 @@ static char **make_argv(const char *script, char **words, const char *view)
 static char *describe(const char *script, char **words)
 {
 	g_autofree char *arguments = g_strjoinv(" ", words);
-	g_autofree char *line = g_strconcat("run: ", script ? script : "", script && *arguments ? " " : "",
-					    arguments, NULL);
+	g_autofree char *line = g_strconcat("run: ", script ? script : "",
+					    script && *arguments ? " " : "", arguments, NULL);
 	g_autofree char *valid = g_utf8_make_valid(line, -1);
 
 	if (g_utf8_strlen(valid, -1) <= MAX_DESCRIPTION)

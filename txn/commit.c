@@ -96,8 +96,7 @@ static void add_creation(struct program *program, const struct overlay_entry *en
 	op->mode = now->mode;
 	op->ino = now->ino;
 	op->value = now->value ? g_bytes_ref(now->value) : NULL;
-	set_changes(op, now,
-		    entry->attributes | ATTRIBUTE_MODE | ATTRIBUTE_UID | ATTRIBUTE_GID);
+	set_changes(op, now, entry->attributes | ATTRIBUTE_MODE | ATTRIBUTE_UID | ATTRIBUTE_GID);
 }
 
 static void add_change(struct program *program, const struct overlay_entry *entry)
@@ -294,8 +293,8 @@ static GArray *settle_locked(struct txn *txn, int outcome, uint64_t revision, GP
 	g_clear_pointer(&txn->conflicts, g_ptr_array_unref);
 	txn->conflicts = conflicts;
 	if (outcome != 0)
-		txn_set_last_error_locked(
-			txn, g_strdup_printf("commit: %s", explain_outcome(outcome)));
+		txn_set_last_error_locked(txn,
+					  g_strdup_printf("commit: %s", explain_outcome(outcome)));
 	if (txn->state != TXN_OVER)
 		txn->state = state_after(outcome);
 	return waiters;
@@ -331,9 +330,10 @@ static int take_message(struct txn *txn, const char *text, size_t text_bytes)
 		text_bytes--;
 	if (text_bytes > registry_get_options(txn->registry)->max_message_bytes) {
 		txn_set_last_error_locked(
-			txn, g_strdup_printf("commit: the message is longer than %" G_GUINT64_FORMAT
-					     " bytes",
-					     registry_get_options(txn->registry)->max_message_bytes));
+			txn,
+			g_strdup_printf("commit: the message is longer than %" G_GUINT64_FORMAT
+					" bytes",
+					registry_get_options(txn->registry)->max_message_bytes));
 		return -EFBIG;
 	}
 	if (!txn->message && text_bytes > 0)
@@ -400,11 +400,11 @@ void txn_commit(struct txn *txn, const char *text, size_t text_bytes, txn_done_f
 		done(outcome, arg);
 }
 
-#define swap_pointers(a, b)                                                                        \
-	do {                                                                                       \
-		void *swapped = *(a);                                                              \
-		*(a) = *(b);                                                                       \
-		*(b) = swapped;                                                                    \
+#define swap_pointers(a, b)           \
+	do {                          \
+		void *swapped = *(a); \
+		*(a) = *(b);          \
+		*(b) = swapped;       \
 	} while (0)
 
 int txn_restart(struct txn *txn)
@@ -443,8 +443,8 @@ int txn_set_isolation(struct txn *txn, const char *word)
 	pthread_mutex_lock(&txn->lock);
 	if (txn->state == TXN_OVER)
 		r = -ESTALE;
-	else if (r == 0 && (txn->state != TXN_OPEN || txn->read_items > 0 ||
-			    overlay_keys(txn->writes) > 0))
+	else if (r == 0 &&
+		 (txn->state != TXN_OPEN || txn->read_items > 0 || overlay_keys(txn->writes) > 0))
 		r = -EBUSY;
 	if (r == 0) {
 		txn->isolation = level;
@@ -477,8 +477,8 @@ int txn_set_timeout(struct txn *txn, const char *word)
 	if (r == 0)
 		txn->timeout_s = seconds;
 	else if (r == -EINVAL)
-		txn_set_last_error_locked(
-			txn, g_strdup("timeout: neither a number of seconds nor max"));
+		txn_set_last_error_locked(txn,
+					  g_strdup("timeout: neither a number of seconds nor max"));
 	pthread_mutex_unlock(&txn->lock);
 	if (r == 0)
 		registry_wake(txn->registry);
@@ -502,7 +502,8 @@ int txn_set_message(struct txn *txn, const char *text, size_t text_bytes, bool a
 		r = -EBUSY;
 	} else if (old_bytes + text_bytes - newline > limit) {
 		txn_set_last_error_locked(
-			txn, g_strdup_printf("message: longer than %" G_GUINT64_FORMAT " bytes", limit));
+			txn,
+			g_strdup_printf("message: longer than %" G_GUINT64_FORMAT " bytes", limit));
 		r = -EFBIG;
 	} else {
 		g_autofree char *old = txn->message;

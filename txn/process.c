@@ -15,10 +15,10 @@ enum { MAX_ANCESTORS = 4096 }; /* a bound against a /proc that changes while it 
 
 /* What /proc/TID/status adds to /proc/TID/stat. */
 struct process_status {
-	pid_t process; /* Tgid */
-	uid_t uid;     /* effective */
+	pid_t process;		/* Tgid */
+	uid_t uid;		/* effective */
 	GArray *namespace_pids; /* pid_t, from our namespace inwards */
-	GArray *groups; /* gid_t */
+	GArray *groups;		/* gid_t */
 };
 
 static void process_status_done(struct process_status *status)

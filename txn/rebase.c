@@ -84,8 +84,8 @@ static int replay_op(struct overlay *writes, const struct op *op,
 
 static int replay_writes(struct txn *txn, struct snapshot *snapshot, struct overlay **ret)
 {
-	g_autoptr(overlay) writes =
-		overlay_new(snapshot, &registry_get_options(txn->registry)->limits);
+	g_autoptr(overlay)
+		writes = overlay_new(snapshot, &registry_get_options(txn->registry)->limits);
 	g_autoptr(GArray) items = NULL;
 	g_autoptr(program) program = txn_build_program(txn, false, &items);
 	int64_t now_ns = g_get_real_time() * 1000;
@@ -131,7 +131,9 @@ static int rebase_locked(struct txn *txn, struct snapshot *snapshot)
 
 	if (r == -ECANCELED)
 		txn_set_last_error_locked(
-			txn, g_strdup("rebase: something changed that conflicts has not told; look at it, then rebase"));
+			txn,
+			g_strdup(
+				"rebase: something changed that conflicts has not told; look at it, then rebase"));
 	if (r == 0)
 		r = replay_writes(txn, snapshot, &writes);
 	if (r == 0)

@@ -17,12 +17,12 @@ enum { MAX_NAME_BYTES = 64, MAX_HEIRS = 64, MAX_EVENTS = 64 };
 struct registry {
 	struct store *store;		 /* set once */
 	struct registry_options options; /* set once */
-	char *id_prefix;		 /* set once: tells this mount's transactions from others' */
-	struct accounts *accounts;	 /* set once */
-	int epoll_fd;			 /* set once */
-	int wake_fd;			 /* set once */
-	pthread_t end_thread;		 /* set once: ends what is due */
-	gint stop;			 /* atomic */
+	char *id_prefix;	   /* set once: tells this mount's transactions from others' */
+	struct accounts *accounts; /* set once */
+	int epoll_fd;		   /* set once */
+	int wake_fd;		   /* set once */
+	pthread_t end_thread;	   /* set once: ends what is due */
+	gint stop;		   /* atomic */
 
 	/* Held while the hook runs, so that taking it back waits for it. */
 	pthread_mutex_t ended_lock;

@@ -131,8 +131,7 @@ static void evaluated(const struct program_result *result, void *arg)
 {
 	struct evaluation *evaluation = arg;
 
-	evaluation->conflicts =
-		conflicts_from_result(evaluation->store, result, evaluation->items);
+	evaluation->conflicts = conflicts_from_result(evaluation->store, result, evaluation->items);
 }
 
 GPtrArray *txn_would_conflict(struct txn *txn)
@@ -199,8 +198,9 @@ static void append_conflict_sentence(GString *out, const GPtrArray *conflicts)
 {
 	guint count = conflicts ? conflicts->len : 0;
 
-	g_string_append_printf(out, "conflict (%u item%s changed since the snapshot, nothing was applied)",
-			       count, count == 1 ? "" : "s");
+	g_string_append_printf(
+		out, "conflict (%u item%s changed since the snapshot, nothing was applied)", count,
+		count == 1 ? "" : "s");
 	if (count > 0)
 		append_first_conflict(out, g_ptr_array_index(conflicts, 0));
 	g_string_append(out, "; all in conflicts; to begin again: echo > restart\n");
@@ -213,7 +213,9 @@ GString *txn_text_commit(struct txn *txn)
 	pthread_mutex_lock(&txn->lock);
 	switch (txn->state) {
 	case TXN_OPEN:
-		g_string_append_printf(out, "open (%" NUMBER " keys written; to commit: echo MESSAGE > commit)\n",
+		g_string_append_printf(out,
+				       "open (%" NUMBER
+				       " keys written; to commit: echo MESSAGE > commit)\n",
 				       overlay_keys(txn->writes));
 		break;
 	case TXN_COMMITTING:
@@ -298,8 +300,9 @@ GString *txn_text_status(struct txn *txn)
 	g_string_append(out, "\ntimeout ");
 	append_seconds(out, txn->timeout_s);
 	g_string_append_printf(out, "idle_ms %" G_GINT64_FORMAT "\nlast_error ",
-			       txn->holds > 0 ? G_GINT64_CONSTANT(0) :
-						(g_get_monotonic_time() - txn->last_used_us) / 1000);
+			       txn->holds > 0 ?
+				       G_GINT64_CONSTANT(0) :
+				       (g_get_monotonic_time() - txn->last_used_us) / 1000);
 	text_append_escaped(out, txn->last_error ? txn->last_error : "-");
 	g_string_append_c(out, '\n');
 	pthread_mutex_unlock(&txn->lock);

@@ -58,15 +58,17 @@ void text_append_escaped(GString *out, const char *text)
 
 void text_append_time(GString *out, int64_t time_ns)
 {
-	g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(time_ns / G_GINT64_CONSTANT(1000000000));
+	g_autoptr(GDateTime)
+		time = g_date_time_new_from_unix_utc(time_ns / G_GINT64_CONSTANT(1000000000));
 	int64_t ms = time_ns / 1000000 % 1000;
 
 	if (!time) {
 		g_string_append_c(out, '-');
 		return;
 	}
-	g_string_append_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", g_date_time_get_year(time),
-			       g_date_time_get_month(time), g_date_time_get_day_of_month(time),
-			       g_date_time_get_hour(time), g_date_time_get_minute(time),
-			       g_date_time_get_second(time), (int)(ms < 0 ? ms + 1000 : ms));
+	g_string_append_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+			       g_date_time_get_year(time), g_date_time_get_month(time),
+			       g_date_time_get_day_of_month(time), g_date_time_get_hour(time),
+			       g_date_time_get_minute(time), g_date_time_get_second(time),
+			       (int)(ms < 0 ? ms + 1000 : ms));
 }

@@ -24,7 +24,13 @@ struct read_item {
 	uint64_t mod_revision;	  /* of value and list */
 };
 
-enum conflict_kind { CONFLICT_EXISTS, CONFLICT_VALUE, CONFLICT_LIST, CONFLICT_WRITE, CONFLICT_ACCESS };
+enum conflict_kind {
+	CONFLICT_EXISTS,
+	CONFLICT_VALUE,
+	CONFLICT_LIST,
+	CONFLICT_WRITE,
+	CONFLICT_ACCESS
+};
 
 /* One line of `conflicts`: what was seen, what was found, and the commit that made it so. */
 struct conflict {
@@ -55,11 +61,11 @@ struct txn {
 
 	/* Of the registry, under its lock. */
 	bool registered;
-	bool owned;	      /* ends with its owner */
-	bool inherited;	      /* passes on to the next ancestor while nothing was done in it */
+	bool owned;	/* ends with its owner */
+	bool inherited; /* passes on to the next ancestor while nothing was done in it */
 	struct process owner;
-	GArray *heirs;	      /* struct process: ancestors of the same user, nearest first */
-	int owner_fd;	      /* pidfd, -1: none */
+	GArray *heirs; /* struct process: ancestors of the same user, nearest first */
+	int owner_fd;  /* pidfd, -1: none */
 
 	pthread_mutex_t lock;
 	/* All that follows is under it. */
@@ -71,7 +77,7 @@ struct txn {
 	GHashTable *reads; /* key -> struct read_item */
 	uint64_t read_items;
 	bool reads_lost; /* something observed is not in `reads` */
-	bool used; /* something was read, written, set or committed in it */
+	bool used;	 /* something was read, written, set or committed in it */
 	char *message;
 	char *last_error;
 	int outcome;		/* of the round's commit: 0 or negative errno */

@@ -69,8 +69,8 @@ void read_item_set(struct read_item *item, const struct record *record)
 	item->mod_revision = 0;
 	if (!record)
 		return;
-	item->exists_revision =
-		item->directory ? record->attribute_revision : record->create_revision;
+	item->exists_revision = item->directory ? record->attribute_revision :
+						  record->create_revision;
 	item->mod_revision = record->mod_revision;
 }
 
@@ -165,8 +165,7 @@ static int txn_view_list(struct view *view, const char *directory, snapshot_visi
 
 	pthread_mutex_lock(&txn->lock);
 	txn_note_use(txn);
-	r = txn->state == TXN_OVER ? -ESTALE :
-				     overlay_list(txn->writes, directory, visit, arg);
+	r = txn->state == TXN_OVER ? -ESTALE : overlay_list(txn->writes, directory, visit, arg);
 	pthread_mutex_unlock(&txn->lock);
 	return r;
 }
@@ -276,7 +275,7 @@ static int check_compares(struct txn *txn, const struct program *program)
 		g_autoptr(record) record = NULL;
 		int r = overlay_get(txn->writes, compare->key, &record);
 
-		g_assert(compare->target == COMPARE_INO && compare->operator == COMPARE_EQUAL);
+		g_assert(compare->target == COMPARE_INO && compare->operator== COMPARE_EQUAL);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (!record || record->ino != compare->number)

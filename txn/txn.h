@@ -14,7 +14,7 @@
 /* A process as /proc tells of it. The start time tells it from a later one with the same
  * number. */
 struct process {
-	pid_t pid;	     /* of the process, not of a thread */
+	pid_t pid; /* of the process, not of a thread */
 	pid_t parent;
 	uint64_t start_time; /* clock ticks since boot */
 	unsigned flags;	     /* PF_*: PROCESS_SIGNALED */
@@ -84,7 +84,7 @@ int view_list(struct view *view, const char *directory, snapshot_visit_fn *visit
  * view_get gave, NULL for absent. What the transaction wrote itself is not recorded.
  * -EDQUOT: the user's read sets are full; then the caller must not be told. */
 int view_observe(struct view *view, enum observation what, const char *key,
-		  const struct record *record);
+		 const struct record *record);
 
 /* True when observing `what` of `key` would record nothing more: it is in the read set, or
  * the transaction's own. False where a view can change under its observers. */
@@ -179,7 +179,7 @@ void txn_release(struct txn *txn);
 bool txn_is_gone(struct txn *txn);
 
 const char *txn_name(const struct txn *txn);
-const char *txn_id(const struct txn *txn); /* unique, also in the log */
+const char *txn_id(const struct txn *txn);  /* unique, also in the log */
 uint64_t txn_number(const struct txn *txn); /* counts the transactions of this mount */
 const struct credentials *txn_credentials(const struct txn *txn);
 int64_t txn_begun_ns(const struct txn *txn);

@@ -346,7 +346,8 @@ Test(txn_text, times_are_rfc_3339_with_milliseconds)
 
 Test(txn_account, charges_up_to_the_limit_and_gives_back)
 {
-	const struct account_limits limits = { .max_bytes = 10, .max_reads = 1,
+	const struct account_limits limits = { .max_bytes = 10,
+					       .max_reads = 1,
 					       .max_transactions = 1 };
 	struct accounts *accounts = accounts_new(&limits);
 	const struct account ten = { .bytes = 10 }, one = { .bytes = 1 }, back = { .bytes = -10 };
@@ -378,7 +379,8 @@ Test(txn_round, a_million_keys_commit_at_once_and_one_more_is_refused, .timeout 
 		else
 			g_snprintf(key, sizeof(key), "d%u/%u", i / 10000, i);
 		cr_assert_eq(i % 10000 == 0 ? apply(txn_view(txn), OP_MKDIR, key) :
-					      put(txn_view(txn), key, "v"), 0, "%s", key);
+					      put(txn_view(txn), key, "v"),
+			     0, "%s", key);
 	}
 	cr_expect_eq(put(txn_view(txn), "one more", "v"), -EDQUOT);
 	before = store_revision(bench.store);

@@ -316,28 +316,23 @@ static void submit_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	tree_apply(fs, node->tree, program, attributes_done, request);
 }
 
-static int change_orphan(struct fs *fs, struct node *node, const struct attributes *changes)
+static void change_orphan(struct fs *fs, struct node *node, const struct attributes *changes)
 {
-	struct stat attributes = { 0 };
+	struct record *orphan;
 
 	pthread_mutex_lock(&fs->nodes.lock);
-	if (node->orphan) {
-		attributes_show(changes, &attributes);
-		if (changes->mask & ATTRIBUTE_MODE)
-			node->orphan->mode = changes->mode;
-		if (changes->mask & ATTRIBUTE_UID)
-			node->orphan->uid = changes->uid;
-		if (changes->mask & ATTRIBUTE_GID)
-			node->orphan->gid = changes->gid;
-		if (changes->mask & ATTRIBUTE_MTIME)
-			node->orphan->mtime_ns = changes->mtime_ns;
-	}
+	orphan = node->orphan;
+	if (orphan && (changes->mask & ATTRIBUTE_MODE))
+		orphan->mode = changes->mode;
+	if (orphan && (changes->mask & ATTRIBUTE_UID))
+		orphan->uid = changes->uid;
+	if (orphan && (changes->mask & ATTRIBUTE_GID))
+		orphan->gid = changes->gid;
+	if (orphan && (changes->mask & ATTRIBUTE_MTIME))
+		orphan->mtime_ns = changes->mtime_ns;
 	pthread_mutex_unlock(&fs->nodes.lock);
-	return 0;
 }
 
-/* True when it was the concern of a session, or of a file without a name, and is answered
- * by *ret_error. */
 /* truncate(2) of a name that only its creator sees: there is nothing else to cut. */
 static bool truncate_reserved(struct fs *fs, fuse_req_t req, struct node *node, uint64_t size,
 			      int *ret_error)
@@ -371,7 +366,7 @@ static bool change_privately(struct fs *fs, fuse_req_t req, struct node *node,
 		if (size)
 			*ret_error = tree_truncate_orphan(fs, node, *size);
 		if (*ret_error == 0)
-			*ret_error = change_orphan(fs, node, changes);
+			change_orphan(fs, node, changes);
 		return true;
 	}
 	if (size && !node->tree->txn && truncate_reserved(fs, req, node, *size, ret_error))

@@ -372,7 +372,7 @@ void commit_seen(const struct log_entry *commit, void *arg)
 			seen.fs->session, g_array_index(seen.directories, uint64_t, i), -1, 0);
 	g_array_unref(seen.directories);
 	g_free(seen.parent_key);
-	control_wake_pollers(seen.fs, commit->revision);
+	control_wake_pollers(seen.fs);
 }
 
 /* ---- Trees of transactions ------------------------------------------------------ */

@@ -709,13 +709,12 @@ void control_poll(struct handle *handle, fuse_req_t req, struct fuse_pollhandle 
 	fuse_reply_poll(req, events);
 }
 
-void control_wake_pollers(struct fs *fs, uint64_t revision)
+void control_wake_pollers(struct fs *fs)
 {
 	g_autoptr(GPtrArray) polls = NULL;
 	struct handle *handle;
 	GHashTableIter iter;
 
-	(void)revision;
 	pthread_mutex_lock(&fs->poll_lock);
 	if (g_hash_table_size(fs->poll_handles) > 0) {
 		polls = g_ptr_array_new();

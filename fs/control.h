@@ -27,7 +27,7 @@ int control_list(struct fs *fs, struct node *directory, GPtrArray *entries);
 uint64_t control_node_ino(const struct node *node);
 
 /* The revision has grown: wakes who polls for it. */
-void control_wake_pollers(struct fs *fs, uint64_t revision);
+void control_wake_pollers(struct fs *fs);
 
 /* The hook of the registry (arg: the fs). */
 void control_txn_ended(struct txn *txn, void *arg);

@@ -171,13 +171,6 @@ struct node *node_get(struct node_table *table, uint64_t id)
 	return node;
 }
 
-void node_ref(struct node_table *table, struct node *node)
-{
-	pthread_mutex_lock(&table->lock);
-	node->refs++;
-	pthread_mutex_unlock(&table->lock);
-}
-
 void node_unref(struct node_table *table, struct node *node)
 {
 	if (!node)

@@ -88,7 +88,6 @@ void node_table_done(struct node_table *table);
 /* The node of an id the kernel sent: it stays while the request is unanswered. */
 struct node *node_get(struct node_table *table, uint64_t id);
 
-void node_ref(struct node_table *table, struct node *node);
 void node_unref(struct node_table *table, struct node *node); /* accepts NULL */
 /* Takes back `count` lookups. */
 void node_forget(struct node_table *table, uint64_t id, uint64_t count);

@@ -121,7 +121,7 @@ static int current_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 
 	*ret_observed = false;
 	if (r == -ENODATA) {
-		r = tree_get(fs, node, &key, &record);
+		r = tree_get_readable(fs, node, &key, &record);
 		if (r == -ESTALE)
 			return held_attributes(node, handle, attributes);
 		if (r < 0)

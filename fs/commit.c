@@ -223,11 +223,15 @@ void attributes_show(const struct attributes *changes, struct stat *attributes)
 
 /* ---- Names ---------------------------------------------------------------------- */
 
-static void renamed_locked(struct node_table *table, const struct name_change *change)
+/* `revision` 0: in a transaction's tree. */
+static void renamed_locked(struct node_table *table, const struct name_change *change,
+			   uint64_t revision)
 {
 	struct node *node = node_child_locked(table, change->parent, change->name);
 	struct node *other = node_child_locked(table, change->new_parent, change->new_name);
 
+	if (other && revision && !(change->flags & OP_EXCHANGE))
+		node_note_vanished_locked(other, revision);
 	if (node && other && (change->flags & OP_EXCHANGE))
 		node_exchange_locked(table, node, other);
 	else if (node)
@@ -236,15 +240,18 @@ static void renamed_locked(struct node_table *table, const struct name_change *c
 		node_detach_locked(table, other, NODE_UNLINKED);
 }
 
-static void names_changed_locked(struct node_table *table, const struct name_change *change)
+static void names_changed_locked(struct node_table *table, const struct name_change *change,
+				 uint64_t revision)
 {
 	struct node *node;
 
 	if (change->kind == OP_RENAME) {
-		renamed_locked(table, change);
+		renamed_locked(table, change, revision);
 		return;
 	}
 	node = node_child_locked(table, change->parent, change->name);
+	if (node && revision)
+		node_note_vanished_locked(node, revision);
 	if (node)
 		node_detach_locked(table, node, NODE_UNLINKED);
 }
@@ -252,7 +259,7 @@ static void names_changed_locked(struct node_table *table, const struct name_cha
 void names_changed(struct fs *fs, const struct name_change *change)
 {
 	pthread_mutex_lock(&fs->nodes.lock);
-	names_changed_locked(&fs->nodes, change);
+	names_changed_locked(&fs->nodes, change, 0);
 	pthread_mutex_unlock(&fs->nodes.lock);
 }
 
@@ -311,6 +318,7 @@ static void vanished_locked(struct seen *seen, const struct change *change, stru
 		record_unref(node->orphan);
 		node->orphan = record_copy(change->before);
 	}
+	node_note_vanished_locked(node, seen->commit->revision);
 	if (node->sessions && node->sessions->len > 0)
 		node->moved_to = g_strdup(find_created(seen->commit, node->ino));
 	notifier_forget_name(seen->fs->notifier, node->parent->id, node->name, node->id);
@@ -351,7 +359,7 @@ static void table_follows(struct seen *seen, const struct log_entry *commit)
 	pthread_mutex_lock(&table->lock);
 	g_atomic_int_inc(&seen->fs->directory_epoch);
 	if (origin && origin->names)
-		names_changed_locked(table, origin->names);
+		names_changed_locked(table, origin->names, commit->revision);
 	for (guint i = 0; i < commit->changes->len; i++)
 		change_seen_locked(seen, g_ptr_array_index(commit->changes, i),
 				   origin && origin->names);

@@ -76,8 +76,10 @@ static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
 
 	if ((info->flags & O_TRUNC) && !writes(info->flags))
 		return -EINVAL; /* POSIX leaves it open; nothing would commit it */
-	if (r == 0)
+	if (r == 0 && writes(info->flags))
 		r = tree_get(fs, node, NULL, &record);
+	else if (r == 0)
+		r = tree_get_readable(fs, node, NULL, &record);
 	if (r < 0)
 		return r;
 	reply_open(req, open_live(fs, req, node, record, info), info);

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Within this time of a LOOKUP its call comes to its OPEN. */
+enum { LOOKUP_TO_OPEN_US = 2000 };
+
 /* ---- Resolving ------------------------------------------------------------------ */
 
 static bool is_top(const struct node *node)
@@ -72,6 +75,44 @@ int tree_get(struct fs *fs, struct node *node, char **ret_key, struct record **r
 		r = -ESTALE;
 	if (r < 0)
 		return r;
+	if (ret_key)
+		*ret_key = g_steal_pointer(&key);
+	*ret = g_steal_pointer(&record);
+	return 0;
+}
+
+/* Where to find the file as it was before it vanished. False: it is too late, the call must
+ * walk its path again. What the kernel itself unlinked, no walk of now can lead to; what a
+ * transaction took, a name in the kernel's cache may, but not one it was just told of. */
+static bool find_vanished(struct fs *fs, struct node *node, char **ret_key, uint64_t *ret_revision)
+{
+	int64_t since_us = g_get_monotonic_time() - LOOKUP_TO_OPEN_US;
+	bool found;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	found = node->vanished_key &&
+		(node->state == NODE_UNLINKED || node->looked_up_us > since_us);
+	if (found) {
+		*ret_key = g_strdup(node->vanished_key);
+		*ret_revision = node->vanished_revision - 1;
+	}
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return found;
+}
+
+int tree_get_readable(struct fs *fs, struct node *node, char **ret_key, struct record **ret)
+{
+	g_autoptr(snapshot) snapshot = NULL;
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	uint64_t revision;
+	int r = tree_get(fs, node, ret_key, ret);
+
+	if (r != -ESTALE || node->tree->txn || !find_vanished(fs, node, &key, &revision))
+		return r;
+	if (store_snapshot(fs->store, revision, &snapshot) < 0 ||
+	    snapshot_get(snapshot, key, &record) < 0 || record->ino != node->ino)
+		return -ESTALE;
 	if (ret_key)
 		*ret_key = g_steal_pointer(&key);
 	*ret = g_steal_pointer(&record);

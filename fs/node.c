@@ -94,6 +94,7 @@ static void free_fields(struct node_table *table, struct node *node)
 	record_unref(node->orphan);
 	record_unref(node->template);
 	g_free(node->moved_to);
+	g_free(node->vanished_key);
 	txn_unref(node->txn);
 	tree_unref(node->tree);
 	g_free(node->name);
@@ -269,6 +270,7 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 		g_hash_table_add(table->children, node);
 	}
 	node->create_revision = MAX(node->create_revision, record->create_revision);
+	node->looked_up_us = g_get_monotonic_time();
 	node->round = round;
 	node->lookups++;
 	pthread_mutex_unlock(&table->lock);
@@ -340,6 +342,14 @@ void node_detach_locked(struct node_table *table, struct node *node, enum node_s
 {
 	unlist_locked(table, node);
 	node->state = state;
+}
+
+void node_note_vanished_locked(struct node *node, uint64_t revision)
+{
+	if (node->kind != NODE_KEY || node->type != RECORD_VALUE || node->vanished_key)
+		return;
+	if (node_key_locked(node, NULL, &node->vanished_key) == 0)
+		node->vanished_revision = revision;
 }
 
 static void place_locked(struct node_table *table, struct node *node, struct node *parent,

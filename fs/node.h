@@ -56,18 +56,21 @@ struct node {
 	char *name;
 	GList in_tree; /* link in tree->nodes */
 	enum node_state state;
-	uint64_t round;		  /* of the transaction, when it was last known to be right */
-	guint handles;		  /* open ones */
-	uint64_t generation;	  /* in a transaction: writes through this node */
-	uint64_t create_revision; /* live: of the newest record known of it */
-	char *moved_to;		  /* stale: the key that a transaction gave the file; or NULL */
-	GBytes *value;		  /* live: what its readers share, while there are any */
-	uint64_t value_revision;  /* mod revision of `value` */
-	GPtrArray *sessions;	  /* struct session on a live file; NULL: none */
-	struct record *orphan;	  /* unlinked while open: what handles go on with */
-	int64_t charged_bytes;	  /* to the user, for `orphan` */
-	struct record *template;  /* reserved: the attributes it was created with */
-	bool replaces;		  /* reserved, and renamed over an existing key */
+	uint64_t round;		    /* of the transaction, when it was last known to be right */
+	guint handles;		    /* open ones */
+	uint64_t generation;	    /* in a transaction: writes through this node */
+	uint64_t create_revision;   /* live: of the newest record known of it */
+	char *moved_to;		    /* stale: the key that a transaction gave the file; or NULL */
+	char *vanished_key;	    /* live file that lost its name: what it was; or NULL */
+	uint64_t vanished_revision; /* of the commit that took it */
+	int64_t looked_up_us;	    /* live: monotonic, when the kernel was last told of it */
+	GBytes *value;		    /* live: what its readers share, while there are any */
+	uint64_t value_revision;    /* mod revision of `value` */
+	GPtrArray *sessions;	    /* struct session on a live file; NULL: none */
+	struct record *orphan;	    /* unlinked while open: what handles go on with */
+	int64_t charged_bytes;	    /* to the user, for `orphan` */
+	struct record *template;    /* reserved: the attributes it was created with */
+	bool replaces;		    /* reserved, and renamed over an existing key */
 };
 
 struct node_table {
@@ -118,6 +121,9 @@ bool node_has_reserved_children_locked(struct node_table *table, struct node *pa
 struct node *node_find_locked(struct node_table *table, struct node *root, const char *key);
 /* Under the lock: takes it out of its directory, for good. */
 void node_detach_locked(struct node_table *table, struct node *node, enum node_state state);
+/* Under the lock: remembers how the live file `node` can still be read, before it is
+ * detached by the commit of `revision`. */
+void node_note_vanished_locked(struct node *node, uint64_t revision);
 /* Under the lock: a committed node, or a reserved one, gets another name. What had that
  * name before is detached as unlinked. */
 void node_move_locked(struct node_table *table, struct node *node, struct node *parent,

@@ -291,3 +291,29 @@ leave_own_store() {
 	mount_store
 	leave_own_store
 }
+
+# Names that are replaced all the time
+
+@test "opening and reading never fail while others replace the file" {
+	python '
+	for how in "live", "transaction":
+	    put(K + "/f", "v")
+	    stop = time.time() + 3
+	    failed = []
+	    def read():
+	        while time.time() < stop:
+	            try:
+	                if get(K + "/f") != "v": failed.append("torn")
+	            except OSError as error: failed.append(repr(error))
+	    threads = [threading.Thread(target=read) for _ in range(3)]
+	    for t in threads: t.start()
+	    def replace(v):
+	        put(v + "/tmp", "v")
+	        os.rename(v + "/tmp", v + "/f")
+	    while time.time() < stop:
+	        if how == "live": replace(K)
+	        else: txn("a", replace)
+	    for t in threads: t.join()
+	    assert not failed, (how, len(failed), failed[:3])
+	'
+}

@@ -204,7 +204,7 @@ static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	if (handle && handle->session)
 		attributes.st_size = (off_t)session_size(handle->session);
 	fuse_reply_attr(req, &attributes,
-			observed ? TIMEOUT_LONG : tree_attribute_timeout(fs, node, epoch));
+			asked && observed ? TIMEOUT_LONG : tree_attribute_timeout(fs, node, epoch));
 	if (live_directory)
 		tree_recheck(fs, id, epoch);
 }

@@ -224,9 +224,9 @@ void attributes_show(const struct attributes *changes, struct stat *attributes)
 /* ---- Names ---------------------------------------------------------------------- */
 
 /* `revision` 0: in a transaction's tree. */
-static void renamed_locked(struct node_table *table, const struct name_change *change,
-			   uint64_t revision)
+static void renamed_locked(struct fs *fs, const struct name_change *change, uint64_t revision)
 {
+	struct node_table *table = &fs->nodes;
 	struct node *node = node_child_locked(table, change->parent, change->name);
 	struct node *other = node_child_locked(table, change->new_parent, change->new_name);
 
@@ -238,15 +238,18 @@ static void renamed_locked(struct node_table *table, const struct name_change *c
 		node_move_locked(table, node, change->new_parent, change->new_name);
 	else if (other)
 		node_detach_locked(table, other, NODE_UNLINKED);
+	/* What the kernel still held under the old name it has moved. */
+	if (!node)
+		notifier_forget_name(fs->notifier, change->new_parent->id, change->new_name, 0);
 }
 
-static void names_changed_locked(struct node_table *table, const struct name_change *change,
-				 uint64_t revision)
+static void names_changed_locked(struct fs *fs, const struct name_change *change, uint64_t revision)
 {
+	struct node_table *table = &fs->nodes;
 	struct node *node;
 
 	if (change->kind == OP_RENAME) {
-		renamed_locked(table, change, revision);
+		renamed_locked(fs, change, revision);
 		return;
 	}
 	node = node_child_locked(table, change->parent, change->name);
@@ -259,7 +262,7 @@ static void names_changed_locked(struct node_table *table, const struct name_cha
 void names_changed(struct fs *fs, const struct name_change *change)
 {
 	pthread_mutex_lock(&fs->nodes.lock);
-	names_changed_locked(&fs->nodes, change, 0);
+	names_changed_locked(fs, change, 0);
 	pthread_mutex_unlock(&fs->nodes.lock);
 }
 
@@ -321,6 +324,8 @@ static void vanished_locked(struct seen *seen, const struct change *change, stru
 	node_note_vanished_locked(node, seen->commit->revision);
 	if (node->sessions && node->sessions->len > 0)
 		node->moved_to = g_strdup(find_created(seen->commit, node->ino));
+	if (node->moved_to)
+		g_ptr_array_add(seen->fs->nodes.moved, node);
 	notifier_forget_name(seen->fs->notifier, node->parent->id, node->name, node->id);
 	node_detach_locked(&seen->fs->nodes, node, NODE_STALE);
 }
@@ -351,6 +356,20 @@ static void settle_locked(struct node_table *table, const struct log_entry *comm
 	}
 }
 
+/* Files that a transaction renamed under an open session: where they are now. */
+static void moved_again_locked(struct node_table *table, const struct log_entry *commit)
+{
+	for (guint i = 0; i < table->moved->len; i++) {
+		struct node *node = g_ptr_array_index(table->moved, i);
+		const char *key = find_created(commit, node->ino);
+
+		if (!key)
+			continue;
+		g_free(node->moved_to);
+		node->moved_to = g_strdup(key);
+	}
+}
+
 static void table_follows(struct seen *seen, const struct log_entry *commit)
 {
 	const struct origin *origin = commit->origin;
@@ -358,9 +377,11 @@ static void table_follows(struct seen *seen, const struct log_entry *commit)
 
 	pthread_mutex_lock(&table->lock);
 	g_atomic_int_inc(&seen->fs->directory_epoch);
+	moved_again_locked(table, commit);
 	if (origin && origin->names)
-		names_changed_locked(table, origin->names, commit->revision);
-	for (guint i = 0; i < commit->changes->len; i++)
+		names_changed_locked(seen->fs, origin->names, commit->revision);
+	/* What lies below goes before its directory, through which it is found. */
+	for (guint i = commit->changes->len; i-- > 0;)
 		change_seen_locked(seen, g_ptr_array_index(commit->changes, i),
 				   origin && origin->names);
 	if (origin && origin->session)

@@ -321,8 +321,8 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 		 !find_row(PLACE_TRANSACTIONS, name))
 		r = registry_find(fs->registry, name, &txn);
 	if (r == 0) {
-		names_changed(fs, &change);
 		txn_end(txn);
+		names_changed(fs, &change);
 	}
 	reply_error(req, r);
 }
@@ -335,10 +335,10 @@ void control_unlink(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 	} else if (is_gone(parent) || !find_row(PLACE_TRANSACTION, name)) {
 		reply_error(req, -ENOENT);
 	} else {
+		txn_end(parent->txn);
 		pthread_mutex_lock(&fs->nodes.lock);
 		node_detach_locked(&fs->nodes, parent, NODE_UNLINKED);
 		pthread_mutex_unlock(&fs->nodes.lock);
-		txn_end(parent->txn);
 		reply_error(req, 0);
 	}
 }

@@ -217,13 +217,6 @@ static struct record *template_new(struct fs *fs, fuse_req_t req, const struct r
 	return template;
 }
 
-/* The kernel believed the name absent, but another process has committed it meanwhile: it
- * shall look again, and check whether the caller may open it. */
-static int create_over(const struct fuse_file_info *info)
-{
-	return info->flags & O_EXCL ? -EEXIST : -ESTALE;
-}
-
 static bool is_in_group(gid_t gid, gid_t own, const GArray *groups)
 {
 	bool in = gid == own;
@@ -233,25 +226,58 @@ static bool is_in_group(gid_t gid, gid_t own, const GArray *groups)
 	return in;
 }
 
-/* Opening a name that another process has reserved is opening its file: the kernel, which
- * does not know it, has not checked. */
-static bool may_join(struct fs *fs, fuse_req_t req, struct node *node)
+/* Whether the caller may open `record`: CREATE comes without the kernel's check, since to it
+ * the name was absent. */
+static bool may_open(fuse_req_t req, const struct record *record, int flags)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	g_autoptr(GArray) groups = ctx->uid != 0 ? process_groups(ctx->pid) : NULL;
-	uint32_t wanted = 02;
-	bool may = true;
+	int access_mode = flags & O_ACCMODE;
+	uint32_t wanted = (access_mode != O_RDONLY ? 02U : 0U) |
+			  (access_mode != O_WRONLY ? 04U : 0U);
+
+	if (ctx->uid == 0)
+		return true;
+	if (record->uid == ctx->uid)
+		wanted <<= 6;
+	else if (is_in_group(record->gid, ctx->gid, groups))
+		wanted <<= 3;
+	return (record->mode & wanted) == wanted;
+}
+
+/* The kernel believed the name absent, but another process has committed it meanwhile. */
+static int create_over(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
+		       const struct record *record, struct fuse_file_info *info)
+{
+	struct stat attributes;
+	struct node *node;
+
+	if (info->flags & O_EXCL)
+		return -EEXIST;
+	if (record->type != RECORD_VALUE)
+		return -ESTALE; /* the kernel looks again */
+	if (!may_open(req, record, info->flags))
+		return -EACCES;
+	node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
+	if (!node)
+		return -ESTALE;
+	record_attributes(node->tree, record, &attributes);
+	reply_create(req, open_live(fs, req, node, record, info), TIMEOUT_NONE, &attributes, info);
+	return 0;
+}
+
+/* Opening a name that another process has reserved is opening its file. */
+static int may_join(struct fs *fs, fuse_req_t req, struct node *node, int flags)
+{
+	g_autoptr(record) template = NULL;
 
 	pthread_mutex_lock(&fs->nodes.lock);
-	if (node->template && ctx->uid != 0) {
-		if (node->template->uid == ctx->uid)
-			wanted = 0200;
-		else if (is_in_group(node->template->gid, ctx->gid, groups))
-			wanted = 020;
-		may = node->template->mode & wanted;
-	}
+	if (node->template)
+		template = record_ref(node->template);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	return may;
+	if (!template)
+		return -ESTALE; /* committed meanwhile: the kernel looks again, and checks */
+	return may_open(req, template, flags) ? 0 : -EACCES;
 }
 
 static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
@@ -270,19 +296,23 @@ static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const
 	if (r == 0)
 		r = view_get(parent->tree->view, key, &found);
 	if (r == 0)
-		return create_over(info);
+		return create_over(fs, req, parent, name, found, info);
 	if (r != -ENOENT)
 		return r;
 	template = template_new(fs, req, directory, mode);
 	r = node_reserve(&fs->nodes, parent, name, template, &node);
-	if (r == -EEXIST && !(info->flags & O_EXCL) && !may_join(fs, req, node)) {
-		node_forget(&fs->nodes, node->id, 1);
-		return -EACCES;
+	if (r == -EEXIST && !(info->flags & O_EXCL)) {
+		int refused = may_join(fs, req, node, info->flags);
+
+		if (refused < 0) {
+			node_forget(&fs->nodes, node->id, 1);
+			return refused;
+		}
 	}
 	/* Whoever had reserved it before may have committed since the name was looked for. */
 	if (r == 0 && view_get(parent->tree->view, key, &found) == 0) {
 		node_give_up(&fs->nodes, node);
-		return create_over(info);
+		return create_over(fs, req, parent, name, found, info);
 	}
 	if (r == -EEXIST && (info->flags & O_EXCL)) {
 		node_forget(&fs->nodes, node->id, 1);

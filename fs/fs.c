@@ -181,6 +181,7 @@ void fs_free(struct fs *fs)
 		fuse_session_unmount(fs->session);
 	if (fs->housekeeper)
 		housekeeper_free(fs->housekeeper);
+	fs->housekeeper = NULL;
 	drop_handles(fs);
 	store_watch(fs->store, NULL, NULL);
 	if (fs->notifier && !notifier_free(fs->notifier))

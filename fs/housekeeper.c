@@ -65,6 +65,8 @@ static void resume_all(GQueue *requests)
 
 void housekeeper_watch_idle(struct housekeeper *housekeeper, struct session *session)
 {
+	if (!housekeeper)
+		return; /* unmounted */
 	pthread_mutex_lock(&housekeeper->lock);
 	if (!g_hash_table_contains(housekeeper->idle, session)) {
 		g_hash_table_add(housekeeper->idle, session_ref(session));

@@ -93,6 +93,8 @@ static void free_fields(struct node_table *table, struct node *node)
 	g_clear_pointer(&node->value, g_bytes_unref);
 	record_unref(node->orphan);
 	record_unref(node->template);
+	if (node->moved_to && table->moved)
+		g_ptr_array_remove_fast(table->moved, node);
 	g_free(node->moved_to);
 	g_free(node->vanished_key);
 	txn_unref(node->txn);
@@ -142,6 +144,7 @@ void node_table_init(struct node_table *table, struct registry *registry,
 	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
 	table->children = g_hash_table_new(hash_name, equal_name);
 	table->reserved = g_hash_table_new(hash_name, equal_name);
+	table->moved = g_ptr_array_new();
 	table->root = node_new_locked(table, NODE_DIRECTORY, NULL, "");
 	table->root->control = root;
 	g_assert(table->root->id == NODE_ID_ROOT);
@@ -154,6 +157,7 @@ void node_table_done(struct node_table *table)
 
 	g_hash_table_unref(table->children);
 	g_hash_table_unref(table->reserved);
+	g_clear_pointer(&table->moved, g_ptr_array_unref);
 	g_hash_table_iter_init(&iter, table->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&node))
 		free_fields(table, node);

@@ -78,6 +78,7 @@ struct node_table {
 	pthread_mutex_t lock;
 	GHashTable *by_id;    /* lock */
 	GHashTable *children; /* lock: (parent, name) -> node */
+	GPtrArray *moved;     /* lock: nodes with `moved_to` */
 	GHashTable *reserved; /* lock: the same, of those reserved */
 	uint64_t last_id;     /* lock */
 	struct node *root;    /* set once */

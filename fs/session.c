@@ -88,10 +88,12 @@ void session_leave(struct session *session)
 {
 	struct node_table *table = &session->fs->nodes;
 	struct node *node = session->node;
+	bool kept = session->append && session_is_pending(session);
 
 	pthread_mutex_lock(&table->lock);
 	g_ptr_array_remove(node->sessions, session);
-	if (node->state == NODE_RESERVED && node->sessions->len == 0)
+	/* An appender whose commit failed for want of space tries on: the name stays its. */
+	if (node->state == NODE_RESERVED && node->sessions->len == 0 && !kept)
 		node_detach_locked(table, node, NODE_UNLINKED);
 	pthread_mutex_unlock(&table->lock);
 }
@@ -396,13 +398,18 @@ void session_flush(struct session *session, fuse_req_t req)
 {
 	pid_t tid = fuse_req_ctx(req)->pid;
 	struct process flusher = { 0 };
-	bool pending, written, killed;
+	bool pending, written, killed, committing;
 	int held;
 
 	pthread_mutex_lock(&session->lock);
 	pending = session->pending && !session->discarded;
 	written = session->written;
+	committing = session->committing;
 	pthread_mutex_unlock(&session->lock);
+	if (!pending && committing) {
+		session_commit(session, reply_done, req); /* durable when close(2) returns */
+		return;
+	}
 	if (!pending) {
 		reply_error(req, 0);
 		return;

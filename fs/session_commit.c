@@ -42,6 +42,7 @@ static void restore(struct session_commit *commit, int error)
 
 	pthread_mutex_lock(&session->lock);
 	newer = session->edits;
+	session->uncommitted_bytes = 0;
 	session->edits = g_steal_pointer(&commit->edits);
 	g_ptr_array_extend_and_steal(session->edits, newer);
 	for (guint i = 0; i < session->edits->len; i++) {
@@ -61,32 +62,37 @@ static void restore(struct session_commit *commit, int error)
 		housekeeper_watch_idle(session->fs->housekeeper, session);
 }
 
-static bool session_is_committing(struct session *session)
-{
-	bool committing;
-
-	pthread_mutex_lock(&session->lock);
-	committing = session->committing;
-	pthread_mutex_unlock(&session->lock);
-	return committing;
-}
+static struct session_commit *take_commit_locked(struct session *session);
+static void submit(struct session_commit *commit);
 
 /* The next in the queue has its commit, or learns that there is nothing left to do. */
 static void commit_next(struct session *session)
 {
-	struct queued_commit next = { 0 };
+	struct session_commit *commit = NULL;
 
-	pthread_mutex_lock(&session->lock);
-	session->committing = false;
-	if (session->queued->len > 0) {
+	while (!commit) {
+		struct queued_commit next;
+		int refused;
+
+		pthread_mutex_lock(&session->lock);
+		if (session->queued->len == 0) {
+			session->committing = false;
+			pthread_mutex_unlock(&session->lock);
+			return;
+		}
 		next = g_array_index(session->queued, struct queued_commit, 0);
 		g_array_remove_index(session->queued, 0);
+		refused = session->refused;
+		if (session->pending && refused == 0 && !session->discarded) {
+			commit = take_commit_locked(session);
+			commit->done = next.done;
+			commit->arg = next.arg;
+		}
+		pthread_mutex_unlock(&session->lock);
+		if (!commit)
+			next.done(refused, next.arg);
 	}
-	pthread_mutex_unlock(&session->lock);
-	if (next.done)
-		session_commit(session, next.done, next.arg);
-	if (next.done && !session_is_committing(session))
-		commit_next(session); /* it had nothing to do: whoever follows neither */
+	submit(commit);
 }
 
 static void finish(struct session_commit *commit, int error)

@@ -59,6 +59,13 @@ static int check_told(struct txn *txn, struct snapshot *snapshot)
 	return 0;
 }
 
+static bool is_directory(struct overlay *writes, const char *key)
+{
+	g_autoptr(record) record = NULL;
+
+	return overlay_get(writes, key, &record) == 0 && record->type == RECORD_DIRECTORY;
+}
+
 /* What another commit has put in the way of a write is what the person decided about. */
 static int replay_op(struct overlay *writes, const struct op *op,
 		     const struct credentials *credentials, int64_t now_ns)
@@ -68,7 +75,7 @@ static int replay_op(struct overlay *writes, const struct op *op,
 
 	switch (r) {
 	case -EEXIST:
-		if (op->kind == OP_MKDIR)
+		if (op->kind == OP_MKDIR && is_directory(writes, op->key))
 			return 0;
 		break;
 	case -ELOOP:

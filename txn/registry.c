@@ -175,10 +175,17 @@ static void expire(struct registry *registry, struct txn *txn)
 {
 	bool abandoned;
 
+	bool ended;
+
 	pthread_mutex_lock(&txn->lock);
-	txn->expired = true;
-	txn_set_last_error_locked(txn, g_strdup("over: it was idle for too long, or too old"));
+	ended = txn->state == TXN_OVER;
+	txn->expired = !ended;
+	if (!ended)
+		txn_set_last_error_locked(txn,
+					  g_strdup("over: it was idle for too long, or too old"));
 	pthread_mutex_unlock(&txn->lock);
+	if (ended)
+		return;
 	if (txn_mark_over(txn, &abandoned) && abandoned)
 		note_abandoned(registry, txn);
 	tell_ended(registry, txn);
@@ -187,8 +194,14 @@ static void expire(struct registry *registry, struct txn *txn)
 /* Ends what is due, and finds out when the next is. */
 static void end_overdue(struct registry *registry)
 {
-	g_autoptr(GPtrArray) open = registry_list(registry);
+	g_autoptr(GPtrArray) open = NULL;
 	int64_t now_us = g_get_monotonic_time(), next_us = G_MAXINT64;
+
+	/* Whoever begins from now on is not in the list, and tells if it is due first. */
+	pthread_mutex_lock(&registry->lock);
+	registry->due_us = G_MAXINT64;
+	pthread_mutex_unlock(&registry->lock);
+	open = registry_list(registry);
 
 	for (guint i = 0; i < open->len; i++) {
 		struct txn *txn = g_ptr_array_index(open, i);
@@ -202,7 +215,8 @@ static void end_overdue(struct registry *registry)
 			expire(registry, txn);
 	}
 	pthread_mutex_lock(&registry->lock);
-	registry->due_us = next_us == G_MAXINT64 ? G_MAXINT64 : now_us + next_us;
+	if (next_us < G_MAXINT64)
+		registry->due_us = MIN(registry->due_us, now_us + next_us);
 	pthread_mutex_unlock(&registry->lock);
 }
 
@@ -471,6 +485,8 @@ static bool is_due_first(struct registry *registry, struct txn *txn)
 
 	pthread_mutex_lock(&registry->lock);
 	first = left_us < registry->due_us - now_us;
+	if (first)
+		registry->due_us = now_us + left_us;
 	pthread_mutex_unlock(&registry->lock);
 	return first;
 }

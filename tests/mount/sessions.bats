@@ -317,3 +317,84 @@ leave_own_store() {
 	    assert not failed, (how, len(failed), failed[:3])
 	'
 }
+
+@test "a session follows a file that is renamed twice, and with its directory" {
+	python '
+	os.mkdir(K + "/d")
+	put(K + "/d/f", "old")
+	put(K + "/log", "0")
+	fd = os.open(K + "/d/f", os.O_WRONLY | os.O_TRUNC); os.write(fd, b"new")
+	log = os.open(K + "/log", os.O_WRONLY | os.O_APPEND); os.write(log, b"1")
+	txn("a", lambda v: os.rename(v + "d", v + "e"))
+	txn("b", lambda v: os.rename(v + "log", v + "log.1"))
+	os.write(log, b"2")
+	os.rename(K + "/log.1", K + "/log.2")
+	os.write(log, b"3"); os.fsync(log); os.close(log)
+	os.close(fd)
+	assert get(K + "/e/f") == "new", get(K + "/e/f")
+	assert get(K + "/log.2") == "0123", get(K + "/log.2")
+	'
+}
+
+@test "creating, opening and removing one name from several processes never fails otherwise" {
+	python '
+	stop = time.time() + 2
+	children = []
+	for _ in range(3):
+	    pid = os.fork()
+	    if pid == 0:
+	        while time.time() < stop:
+	            fd = os.open(K + "/f", os.O_CREAT | os.O_WRONLY); os.write(fd, b"x"); os.close(fd)
+	            try: os.unlink(K + "/f")
+	            except FileNotFoundError: pass
+	        os._exit(0)
+	    children.append(pid)
+	for pid in children: assert os.waitpid(pid, 0)[1] == 0
+	'
+}
+
+@test "a name that its owner commits meanwhile is not opened without his permission" {
+	chmod 1777 "$K"
+	timeout 60 "$PYTHON" - "$K" "$USER_A" <<-'PY'
+	import os, sys, time
+	K, uid = sys.argv[1], int(sys.argv[2])
+	pid = os.fork()
+	if pid == 0:
+	    os.setgroups([]); os.setgid(uid); os.setuid(uid)
+	    while True:
+	        try:
+	            fd = os.open(K + '/s', os.O_CREAT | os.O_WRONLY)
+	            os.write(fd, b'EVIL'); os.close(fd)
+	        except OSError: pass
+	def gone():
+	    try: os.unlink(K + '/s')
+	    except FileNotFoundError: pass
+	wrong = made = 0
+	try:
+	    for _ in range(600):
+	        try: fd = os.open(K + '/s', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+	        except FileExistsError:
+	            gone(); continue
+	        os.write(fd, b'secret-password'); os.close(fd)
+	        made += 1
+	        wrong += open(K + '/s').read() != 'secret-password'
+	        gone()
+	finally:
+	    os.kill(pid, 9); os.wait()
+	assert made > 0 and wrong == 0, (made, wrong)
+	PY
+}
+
+@test "what is held of a transaction that has ended is ESTALE to fstat, too" {
+	python '
+	put(K + "/f", "v")
+	t = M + "/txn/" + D
+	os.mkdir(t)
+	fd = os.open(f"{t}/keys/{D}/f", os.O_RDONLY)
+	os.stat(f"{t}/keys/{D}/f"); os.fstat(fd)
+	os.rmdir(t)
+	try: os.fstat(fd)
+	except OSError as error: assert error.errno == errno.ESTALE, error
+	else: raise SystemExit("fstat works")
+	'
+}

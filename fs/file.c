@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+enum { MAX_ATTEMPTS = 16 }; /* at a name that changes under a request */
+
 static bool writes(int flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY;
@@ -76,9 +78,7 @@ static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
 
 	if ((info->flags & O_TRUNC) && !writes(info->flags))
 		return -EINVAL; /* POSIX leaves it open; nothing would commit it */
-	if (r == 0 && writes(info->flags))
-		r = tree_get(fs, node, NULL, &record);
-	else if (r == 0)
+	if (r == 0)
 		r = tree_get_readable(fs, node, NULL, &record);
 	if (r < 0)
 		return r;
@@ -364,9 +364,13 @@ static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, co
 void tree_create(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode,
 		 struct fuse_file_info *info)
 {
-	int r = parent->tree->txn ? create_in_view(fs, req, parent, name, mode, info) :
-				    create_live(fs, req, parent, name, mode, info);
+	int r = -ESTALE;
 
+	if (parent->tree->txn)
+		r = create_in_view(fs, req, parent, name, mode, info);
+	/* A name that comes and goes: the kernel itself tries again only once. */
+	for (int i = 0; !parent->tree->txn && r == -ESTALE && i < MAX_ATTEMPTS; i++)
+		r = create_live(fs, req, parent, name, mode, info);
 	if (r < 0)
 		reply_error(req, r);
 }

@@ -65,6 +65,12 @@ static void restore(struct session_commit *commit, int error)
 static struct session_commit *take_commit_locked(struct session *session);
 static void submit(struct session_commit *commit);
 
+/* True when a commit now would have something to do. Under the lock. */
+static bool has_work_locked(const struct session *session)
+{
+	return session->pending && session->refused == 0 && !session->discarded;
+}
+
 /* The next in the queue has its commit, or learns that there is nothing left to do. */
 static void commit_next(struct session *session)
 {
@@ -83,7 +89,7 @@ static void commit_next(struct session *session)
 		next = g_array_index(session->queued, struct queued_commit, 0);
 		g_array_remove_index(session->queued, 0);
 		refused = session->refused;
-		if (session->pending && refused == 0 && !session->discarded) {
+		if (has_work_locked(session)) {
 			commit = take_commit_locked(session);
 			commit->done = next.done;
 			commit->arg = next.arg;
@@ -232,8 +238,6 @@ static int build_program(struct session_commit *commit, struct program **ret)
 	return 0;
 }
 
-static void submit(struct session_commit *commit);
-
 /* What the commit made of in-place changes is what the handle sees from now on. */
 static void refresh_image(struct session *session, const struct program_result *result)
 {
@@ -311,7 +315,7 @@ void session_commit(struct session *session, session_done_fn *done, void *arg)
 	if (session->committing) {
 		g_array_append_val(session->queued, queued);
 		waits = true;
-	} else if (session->pending && refused == 0 && !session->discarded) {
+	} else if (has_work_locked(session)) {
 		commit = take_commit_locked(session);
 	}
 	pthread_mutex_unlock(&session->lock);

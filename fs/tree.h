@@ -10,7 +10,7 @@ int tree_resolve(struct fs *fs, struct node *node, const char *name, char **ret)
 bool tree_is_old_round(struct node *node);
 /* The record of `node` as it is now. -ESTALE as above. */
 int tree_get(struct fs *fs, struct node *node, char **ret_key, struct record **ret);
-/* The same for who reads: a live file that lost its name while the call that asks was on
+/* The same for who opens or asks: a live file that lost its name while the call that asks was on
  * its way to it is still there for that call, as it was. */
 int tree_get_readable(struct fs *fs, struct node *node, char **ret_key, struct record **ret);
 

@@ -341,8 +341,8 @@ static int take_message(struct txn *txn, const char *text, size_t text_bytes)
 	return 0;
 }
 
-/* Decides what a write to `commit` means now: 1 a program is to be submitted, 0 the outcome
- * is in *ret_outcome, 2 it is on its way and the caller was noted. */
+/* What a write to `commit` means now: the outcome is known, a program is to be submitted, or
+ * one is on its way and the caller is told with the others. */
 enum commit_step { STEP_KNOWN, STEP_SUBMIT, STEP_WAIT };
 
 static enum commit_step begin_commit_locked(struct txn *txn, const char *text, size_t text_bytes,

@@ -364,12 +364,14 @@ static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, co
 void tree_create(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode,
 		 struct fuse_file_info *info)
 {
+	/* Once replied to, `parent` may be forgotten. */
+	bool live = !parent->tree->txn;
 	int r = -ESTALE;
 
-	if (parent->tree->txn)
+	if (!live)
 		r = create_in_view(fs, req, parent, name, mode, info);
 	/* A name that comes and goes: the kernel itself tries again only once. */
-	for (int i = 0; !parent->tree->txn && r == -ESTALE && i < MAX_ATTEMPTS; i++)
+	for (int i = 0; live && r == -ESTALE && i < MAX_ATTEMPTS; i++)
 		r = create_live(fs, req, parent, name, mode, info);
 	if (r < 0)
 		reply_error(req, r);

@@ -307,7 +307,7 @@ static void submit_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 		reply_error(req, r);
 		return;
 	}
-	program = tree_program(req, size ? OP_PATCH : OP_ATTR, key, key, node->ino, &op);
+	program = tree_program(req, size ? OP_PATCH : OP_ATTR, key, key, node, &op);
 	if (size)
 		op_add_edit(op, EDIT_TRUNCATE, *size, NULL);
 	op->changes = *changes;

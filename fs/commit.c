@@ -417,7 +417,8 @@ static void collect_tree_locked(struct fs *fs, struct txn *txn, GArray *ids)
 
 	if (!directory || directory->txn != txn)
 		return;
-	g_array_append_val(ids, directory->id);
+	if (txn_is_gone(txn))
+		g_array_append_val(ids, directory->id);
 	if (!keys)
 		return;
 	for (const GList *link = keys->tree->nodes.head; link; link = link->next) {

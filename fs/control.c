@@ -4,6 +4,7 @@
 #include "fs/control.h"
 
 #include "fs/commit.h"
+#include "fs/loop.h"
 #include "fs/readme.h"
 #include "fs/session.h"
 #include "fs/tree.h"
@@ -391,6 +392,9 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 		return -ESTALE;
 	if (handle->node->txn)
 		provisional_settle_txn(handle->fs, handle->node->txn, NULL);
+	/* All but these grow with what a transaction did, or look at the disk. */
+	if (control->text != text_new && control->text != text_revision)
+		loop_step_down();
 	if (control->text)
 		r = control->text(handle, req, &text);
 	if (r == 0)

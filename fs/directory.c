@@ -2,6 +2,7 @@
  * rewinddir; cookies are indices into it, so that a directory emptied while it is listed
  * misses nothing. */
 #include "fs/control.h"
+#include "fs/loop.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 
@@ -99,6 +100,7 @@ static int pin_listing(struct handle *handle)
 	struct node *node = handle->node;
 	int r;
 
+	loop_step_down(); /* a directory may be large, and be on the disk */
 	add_entry(entries, ".", RECORD_DIRECTORY, shown_ino(node));
 	add_entry(entries, "..", RECORD_DIRECTORY, 1);
 	r = node->kind == NODE_KEY ? list_keys(handle->fs, node, entries) :

@@ -129,7 +129,7 @@ static int truncate_in_view(struct fs *fs, fuse_req_t req, struct node *node, co
 	struct program *program;
 	struct op *op;
 
-	program = tree_program(req, OP_PUT, key, key, node->ino, &op);
+	program = tree_program(req, OP_PUT, key, key, node, &op);
 	op->value = g_bytes_new(NULL, 0);
 	return apply_in_view(fs, node, program, NULL);
 }
@@ -341,7 +341,7 @@ static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, co
 		r = tree_resolve(fs, parent, name, &key);
 	if (r < 0)
 		return r;
-	program = tree_program(req, OP_PUT, key, directory, parent->ino, &op);
+	program = tree_program(req, OP_PUT, key, directory, parent, &op);
 	op->flags = info->flags & O_EXCL ? OP_EXCLUSIVE : 0;
 	op->mode = mode & 07777;
 	op->value = g_bytes_new(NULL, 0);
@@ -531,7 +531,7 @@ static int write_in_view(struct handle *handle, fuse_req_t req, const char *data
 	r = tree_resolve(fs, node, NULL, &key);
 	if (r < 0)
 		return r;
-	program = tree_program(req, OP_PATCH, key, key, node->ino, &op);
+	program = tree_program(req, OP_PATCH, key, key, node, &op);
 	op_add_edit(op, edit.kind, edit.offset, bytes);
 	return apply_in_view(fs, node, program, NULL);
 }

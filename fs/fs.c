@@ -4,6 +4,7 @@
 #include "fs/commit.h"
 #include "fs/control.h"
 #include "fs/housekeeper.h"
+#include "fs/loop.h"
 #include "fs/ops.h"
 #include "fs/session.h"
 #include "fs/tree.h"
@@ -14,8 +15,7 @@
 
 void fs_options_init(struct fs_options *options)
 {
-	/* Two to four workers are best on two processors; more only compete. */
-	*options = (struct fs_options){ .workers = 4, .max_value_bytes = 16 << 20 };
+	*options = (struct fs_options){ .max_value_bytes = 16 << 20 };
 }
 
 /* Commas and backslashes in a name would end or change the option. */
@@ -83,6 +83,12 @@ static int hold_live_root(struct fs *fs)
 	return r;
 }
 
+static void step_down(void *arg)
+{
+	(void)arg;
+	loop_step_down();
+}
+
 static int start(struct fs *fs, char **ret_message)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -111,6 +117,7 @@ static int start(struct fs *fs, char **ret_message)
 	fs->notifier = notifier_new(fs);
 	fs->housekeeper = housekeeper_new(fs);
 	store_watch(fs->store, commit_seen, fs);
+	store_on_lead(fs->store, step_down, NULL);
 	registry_on_end(fs->registry, control_txn_ended, fs);
 	return 0;
 }
@@ -130,20 +137,7 @@ int fs_mount(const struct fs_options *options, struct store *store, struct regis
 
 int fs_run(struct fs *fs)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int r;
-
-	/* Threads that come and go cost five times what they do. */
-	fuse_loop_cfg_set_max_threads(config, fs->options.workers);
-	fuse_loop_cfg_set_idle_threads(config, fs->options.workers);
-	if (fuse_set_signal_handlers(fs->session) != 0) {
-		fuse_loop_cfg_destroy(config);
-		return -EIO;
-	}
-	r = fuse_session_loop_mt(fs->session, config);
-	fuse_remove_signal_handlers(fs->session);
-	fuse_loop_cfg_destroy(config);
-	return r < 0 ? r : 0; /* the number of a signal that ended it is no error */
+	return loop_run(fs->session);
 }
 
 static void ignore_outcome(int error, void *arg)
@@ -184,6 +178,7 @@ void fs_free(struct fs *fs)
 	fs->housekeeper = NULL;
 	drop_handles(fs);
 	store_watch(fs->store, NULL, NULL);
+	store_on_lead(fs->store, NULL, NULL);
 	if (fs->notifier && !notifier_free(fs->notifier))
 		return; /* its thread still has the session and us */
 	if (fs->session)

@@ -18,14 +18,13 @@ struct fs_options {
 	const char *source;	  /* what /proc/mounts shows */
 	const char *fuse_options; /* more of them, comma-separated; NULL: none */
 	bool private_mount;	  /* only root may enter a mount made by root */
-	unsigned workers;	  /* threads that serve requests */
 	uint64_t max_value_bytes;
 	/* Called once, when the kernel has accepted the mount and it answers. */
 	void (*ready)(void *arg);
 	void *ready_arg;
 };
 
-/* Defaults: 4 workers, 16 MiB values. */
+/* Defaults: 16 MiB values. */
 void fs_options_init(struct fs_options *options);
 
 /* Mounts. `store` and `registry` are borrowed and must outlive the mount; the store's

@@ -57,6 +57,9 @@ void record_attributes(const struct tree *tree, const struct record *record,
 /* The caller of a request, with its process's number and name; groups only where they are
  * needed to check permissions. Caller frees. */
 struct credentials *caller_credentials(fuse_req_t req);
+/* The same without the process, which costs a look into /proc: for what is not a commit of
+ * its own. */
+struct credentials *caller_rights(fuse_req_t req);
 
 /* ---- Handles -------------------------------------------------------------------- */
 

@@ -121,12 +121,14 @@ int tree_get_readable(struct fs *fs, struct node *node, char **ret_key, struct r
 }
 
 struct program *tree_program(fuse_req_t req, enum op_kind kind, const char *key,
-			     const char *guard_key, uint64_t guard_ino, struct op **ret_op)
+			     const char *guard_key, const struct node *guard, struct op **ret_op)
 {
-	g_autoptr(credentials) credentials = caller_credentials(req);
+	/* A commit names its transaction's author. */
+	g_autoptr(credentials) credentials = guard->tree->txn ? caller_rights(req) :
+								caller_credentials(req);
 	struct program *program = program_new(credentials);
 
-	program_compare(program, COMPARE_INO, COMPARE_EQUAL, guard_key, guard_ino);
+	program_compare(program, COMPARE_INO, COMPARE_EQUAL, guard_key, guard->ino);
 	*ret_op = program_add(program, kind, key);
 	return program;
 }
@@ -428,8 +430,7 @@ static int build_names(struct name_request *request, struct program **ret)
 		keep_orphan(fs, names->parent, names->name, key);
 	if (new_key)
 		keep_orphan(fs, names->new_parent, names->new_name, new_key);
-	program = tree_program(request->req, request->op.kind, key, directory, names->parent->ino,
-			       &op);
+	program = tree_program(request->req, request->op.kind, key, directory, names->parent, &op);
 	program->checked = true;
 	program->origin = removes_or_moves(request) ? &request->origin : NULL;
 	op->flags = request->op.flags;

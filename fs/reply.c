@@ -30,17 +30,24 @@ void reply_bytes(fuse_req_t req, GBytes *bytes, size_t size, off_t offset)
 		fuse_reply_buf(req, data + offset, MIN(size, length - (size_t)offset));
 }
 
-struct credentials *caller_credentials(fuse_req_t req)
+struct credentials *caller_rights(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct credentials *credentials = g_new0(struct credentials, 1);
-	struct process process;
 
 	credentials->uid = ctx->uid;
 	credentials->gid = ctx->gid;
 	if (ctx->uid != 0)
 		credentials->groups = process_groups(ctx->pid);
-	if (process_read(ctx->pid, &process) == 0) {
+	return credentials;
+}
+
+struct credentials *caller_credentials(fuse_req_t req)
+{
+	struct credentials *credentials = caller_rights(req);
+	struct process process;
+
+	if (process_read(fuse_req_ctx(req)->pid, &process) == 0) {
 		credentials->pid = process.pid;
 		credentials->command = g_strdup(process.command);
 	}

@@ -15,9 +15,9 @@ int tree_get(struct fs *fs, struct node *node, char **ret_key, struct record **r
 int tree_get_readable(struct fs *fs, struct node *node, char **ret_key, struct record **ret);
 
 /* A program of one operation on `key` on behalf of the caller, which is done only while
- * `guard_key` is the file with the inode number `guard_ino`. */
+ * `guard_key` is the file of `guard`. */
 struct program *tree_program(fuse_req_t req, enum op_kind kind, const char *key,
-			     const char *guard_key, uint64_t guard_ino, struct op **ret_op);
+			     const char *guard_key, const struct node *guard, struct op **ret_op);
 
 /* How long the kernel may keep attributes read when directory_epoch was `epoch`. */
 double tree_attribute_timeout(struct fs *fs, const struct node *node, gint epoch);

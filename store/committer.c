@@ -355,6 +355,8 @@ void committer_submit(struct committer *committer, struct program *program, prog
 	job->bytes = program_bytes(program);
 	if (!enqueue(committer, job))
 		return;
+	if (committer->lead)
+		committer->lead(committer->lead_arg);
 	while ((jobs = take_group(committer)))
 		commit_group(committer, jobs);
 }

@@ -20,6 +20,7 @@ struct store_engine {
 		       void *arg);
 	void (*evaluate)(struct store *store, const struct program *program, program_done_fn *done,
 			 void *arg);
+	void (*on_lead)(struct store *store, store_lead_fn *lead, void *arg);
 	int (*read_log)(struct store *store, uint64_t revision, struct log_entry **ret);
 	void (*watch)(struct store *store, store_watch_fn *watch, void *arg);
 

@@ -159,6 +159,14 @@ static int read_log(struct store *store, uint64_t revision, struct log_entry **r
 	return r;
 }
 
+static void on_lead(struct store *store, store_lead_fn *lead, void *arg)
+{
+	struct committer *committer = &local_of(store)->committer;
+
+	committer->lead = lead;
+	committer->lead_arg = arg;
+}
+
 static void watch(struct store *store, store_watch_fn *watcher, void *arg)
 {
 	struct committer *committer = &local_of(store)->committer;
@@ -371,6 +379,7 @@ const struct store_engine local_engine = {
 	.submit = submit,
 	.evaluate = evaluate,
 	.read_log = read_log,
+	.on_lead = on_lead,
 	.watch = watch,
 	.get_revision = get_revision,
 	.get_status = get_status,

@@ -59,6 +59,11 @@ int store_log(struct store *store, uint64_t revision, struct log_entry **ret)
 	return store->engine->read_log(store, revision, ret);
 }
 
+void store_on_lead(struct store *store, store_lead_fn *lead, void *arg)
+{
+	store->engine->on_lead(store, lead, arg);
+}
+
 void store_watch(struct store *store, store_watch_fn *watch, void *arg)
 {
 	store->engine->watch(store, watch, arg);

@@ -286,6 +286,12 @@ typedef void program_done_fn(const struct program_result *result, void *arg);
  * -EACCES -EPERM -EDQUOT (a rename of too many keys). */
 void store_submit(struct store *store, struct program *program, program_done_fn *done, void *arg);
 
+/* From now on lead(arg) is called by each thread that submits and finds that it has to lead a
+ * group, before it does: it will wait for the disk, and run others' programs. It must not
+ * submit. Set before the first submit. */
+typedef void store_lead_fn(void *arg);
+void store_on_lead(struct store *store, store_lead_fn *lead, void *arg);
+
 /* Evaluates the compares of `program` on the newest state without applying anything and
  * calls done before it returns. */
 void store_evaluate(struct store *store, const struct program *program, program_done_fn *done,

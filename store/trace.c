@@ -124,6 +124,7 @@ static const struct store_engine trace_engine = {
 	.submit = submit,
 	.evaluate = evaluate,
 	.read_log = read_log,
+	.on_lead = wrapper_on_lead,
 	.watch = wrapper_watch,
 	.get_revision = wrapper_get_revision,
 	.get_status = wrapper_get_status,

@@ -76,6 +76,11 @@ int wrapper_read_log(struct store *store, uint64_t revision, struct log_entry **
 	return store_log(inner_of(store), revision, ret);
 }
 
+void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg)
+{
+	store_on_lead(inner_of(store), lead, arg);
+}
+
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg)
 {
 	store_watch(inner_of(store), watch, arg);

@@ -26,6 +26,7 @@ void wrapper_submit(struct store *store, struct program *program, program_done_f
 void wrapper_evaluate(struct store *store, const struct program *program, program_done_fn *done,
 		      void *arg);
 int wrapper_read_log(struct store *store, uint64_t revision, struct log_entry **ret);
+void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg);
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg);
 uint64_t wrapper_get_revision(struct store *store);
 void wrapper_get_status(struct store *store, struct store_status *ret);

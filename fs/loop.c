@@ -1,0 +1,326 @@
+/* The threads that serve requests.
+ *
+ * One thread receives requests and serves them, one after the other; the others stand by.
+ * Most requests take some microseconds, less than waking another thread does. One that may
+ * wait for the disk, or works for long, makes its thread step down first: one of those who
+ * stand by receives from then on, and when nobody stands by a new thread does. So whatever
+ * waits, somebody receives. When requests are found waiting time after time, a second
+ * thread helps as long as it finds some.
+ *
+ * Threads that all wait in read(2), as those of libfuse do, are woken in turn, each time on
+ * another processor: a read of a key took 100 us with four of them and 50 us with one that
+ * stays, a stat of 16 clients 11 us of processor time and 7. */
+#include "fs/loop.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* More can only wait for the same disk. */
+#define THREADS_MAX 64
+/* A request that comes faster than this was there before it was asked for. */
+#define WAITING_NS 4000
+/* So many of them in a row call for help. */
+#define WAITING_MANY 8
+
+enum role {
+	ROLE_NONE,
+	ROLE_RECEIVER, /* one at most: waits for requests */
+	ROLE_HELPER,   /* one at most: leaves when no request is waiting */
+};
+
+struct worker {
+	struct loop *loop;
+	pthread_t thread;
+	struct fuse_buf buffer; /* its thread's */
+};
+
+struct loop {
+	struct fuse_session *session; /* set once */
+	pthread_mutex_t lock;
+	pthread_cond_t wanted; /* a role is to be had, or it is over */
+	bool receiver;	       /* lock: somebody has the role */
+	bool helper;	       /* lock: somebody has it */
+	bool help_wanted;      /* lock */
+	bool stopping;	       /* lock */
+	guint standing_by;     /* lock */
+	GPtrArray *workers;    /* lock: struct worker */
+	int stop_fd;	       /* set once: an eventfd that is written to when it is over */
+	sigset_t stop_signals; /* set once */
+};
+
+/* What this thread does, and in which loop. */
+static _Thread_local enum role role;
+static _Thread_local struct loop *serving;
+
+/* ---- Ending --------------------------------------------------------------------- */
+
+static int signal_fd = -1;
+
+static void tell_stop(int fd)
+{
+	const uint64_t one = 1;
+	ssize_t written = write(fd, &one, sizeof(one));
+
+	(void)written; /* a full counter says the same */
+}
+
+static void stop_by_signal(int number)
+{
+	int error = errno;
+
+	(void)number;
+	tell_stop(signal_fd);
+	errno = error;
+}
+
+static void wait_for_stop(const struct loop *loop)
+{
+	uint64_t count;
+
+	while (read(loop->stop_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- Receiving ------------------------------------------------------------------ */
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* True when there is a request in the worker's buffer. Only here can a thread be cancelled:
+ * it waits in read(2) and holds nothing. */
+static bool receive(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+	int state, r;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	r = fuse_session_receive_buf(loop->session, &worker->buffer);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	if (r > 0)
+		return true;
+	if (r != -EINTR && r != -EAGAIN) {
+		fuse_session_exit(loop->session);
+		tell_stop(loop->stop_fd);
+	}
+	return false;
+}
+
+static bool is_request_waiting(const struct loop *loop)
+{
+	struct pollfd device = { .fd = fuse_session_fd(loop->session), .events = POLLIN };
+
+	return poll(&device, 1, 0) > 0;
+}
+
+/* The receiver has found requests waiting. */
+static void call_for_help(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	if (!loop->helper && loop->standing_by > 0) {
+		loop->help_wanted = true;
+		pthread_cond_signal(&loop->wanted);
+	}
+	pthread_mutex_unlock(&loop->lock);
+}
+
+static void serve_as_receiver(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+	guint in_a_row = 0;
+
+	while (role == ROLE_RECEIVER && !fuse_session_exited(loop->session)) {
+		int64_t asked_ns = now_ns();
+
+		if (!receive(worker))
+			continue;
+		in_a_row = now_ns() - asked_ns < WAITING_NS ? in_a_row + 1 : 0;
+		if (in_a_row == WAITING_MANY) {
+			call_for_help(loop);
+			in_a_row = 0;
+		}
+		fuse_session_process_buf(loop->session, &worker->buffer);
+	}
+}
+
+/* Where the receiver was faster after all, a helper waits for a request as it does, once. */
+static void serve_as_helper(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+
+	while (role == ROLE_HELPER && !fuse_session_exited(loop->session) &&
+	       is_request_waiting(loop)) {
+		if (receive(worker))
+			fuse_session_process_buf(loop->session, &worker->buffer);
+	}
+}
+
+/* Takes the role that is to be had, if any. */
+static enum role take_role_locked(struct loop *loop)
+{
+	if (!loop->receiver) {
+		loop->receiver = true;
+		return ROLE_RECEIVER;
+	}
+	if (!loop->help_wanted || loop->helper)
+		return ROLE_NONE;
+	loop->help_wanted = false;
+	loop->helper = true;
+	return ROLE_HELPER;
+}
+
+static void give_role_up_locked(struct loop *loop)
+{
+	if (role == ROLE_RECEIVER)
+		loop->receiver = false;
+	else if (role == ROLE_HELPER)
+		loop->helper = false;
+	role = ROLE_NONE;
+}
+
+static void *run_worker(void *arg)
+{
+	struct worker *worker = arg;
+	struct loop *loop = worker->loop;
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	serving = loop;
+	pthread_mutex_lock(&loop->lock);
+	while (!loop->stopping) {
+		role = fuse_session_exited(loop->session) ? ROLE_NONE : take_role_locked(loop);
+		if (role == ROLE_NONE) {
+			loop->standing_by++;
+			pthread_cond_wait(&loop->wanted, &loop->lock);
+			loop->standing_by--;
+			continue;
+		}
+		pthread_mutex_unlock(&loop->lock);
+		if (role == ROLE_RECEIVER)
+			serve_as_receiver(worker);
+		else
+			serve_as_helper(worker);
+		pthread_mutex_lock(&loop->lock);
+		give_role_up_locked(loop);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return NULL;
+}
+
+static int add_worker_locked(struct loop *loop)
+{
+	struct worker *worker = g_new0(struct worker, 1);
+	sigset_t old;
+	int r;
+
+	worker->loop = loop;
+	pthread_sigmask(SIG_BLOCK, &loop->stop_signals, &old);
+	r = pthread_create(&worker->thread, NULL, run_worker, worker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r == 0)
+		g_ptr_array_add(loop->workers, worker);
+	else
+		g_free(worker);
+	return -r;
+}
+
+/* A helper that finds nothing more to do takes the receiver's place by itself. */
+void loop_step_down(void)
+{
+	struct loop *loop = serving;
+
+	if (role == ROLE_NONE)
+		return;
+	pthread_mutex_lock(&loop->lock);
+	give_role_up_locked(loop);
+	if (loop->receiver || loop->helper)
+		;
+	else if (loop->standing_by > 0)
+		pthread_cond_signal(&loop->wanted);
+	else if (!loop->stopping && loop->workers->len < THREADS_MAX)
+		add_worker_locked(loop); /* failing, the next to come back receives */
+	pthread_mutex_unlock(&loop->lock);
+}
+
+/* ---- Starting and stopping ------------------------------------------------------ */
+
+static void set_handlers(struct loop *loop, struct sigaction old[static 3])
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	struct sigaction action = { .sa_handler = stop_by_signal, .sa_flags = SA_RESTART };
+
+	signal_fd = loop->stop_fd;
+	sigemptyset(&action.sa_mask);
+	sigemptyset(&loop->stop_signals);
+	for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
+		sigaddset(&loop->stop_signals, numbers[i]);
+		sigaction(numbers[i], &action, &old[i]);
+	}
+}
+
+static void restore_handlers(const struct sigaction old[static 3])
+{
+	sigaction(SIGTERM, &old[0], NULL);
+	sigaction(SIGINT, &old[1], NULL);
+	sigaction(SIGHUP, &old[2], NULL);
+	signal_fd = -1;
+}
+
+/* Those who stand by go, those who serve finish what they serve, and the one that waits for
+ * a request is cancelled there. */
+static void stop_workers(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->stopping = true;
+	pthread_cond_broadcast(&loop->wanted);
+	pthread_mutex_unlock(&loop->lock);
+	/* Nobody is added any more. */
+	for (guint i = 0; i < loop->workers->len; i++) {
+		struct worker *worker = g_ptr_array_index(loop->workers, i);
+
+		pthread_cancel(worker->thread);
+		pthread_join(worker->thread, NULL);
+		free(worker->buffer.mem); /* libfuse's */
+		g_free(worker);
+	}
+}
+
+int loop_run(struct fuse_session *session)
+{
+	struct loop loop = { .session = session, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+	struct sigaction old[3];
+	int r;
+
+	if (loop.stop_fd < 0)
+		return -errno;
+	pthread_mutex_init(&loop.lock, NULL);
+	pthread_cond_init(&loop.wanted, NULL);
+	loop.workers = g_ptr_array_new();
+	set_handlers(&loop, old);
+	pthread_mutex_lock(&loop.lock);
+	r = add_worker_locked(&loop);
+	pthread_mutex_unlock(&loop.lock);
+	if (r == 0)
+		wait_for_stop(&loop);
+	fuse_session_exit(session);
+	stop_workers(&loop);
+	restore_handlers(old);
+	g_ptr_array_unref(loop.workers);
+	pthread_cond_destroy(&loop.wanted);
+	pthread_mutex_destroy(&loop.lock);
+	close(loop.stop_fd);
+	return r;
+}

@@ -241,18 +241,19 @@ static int add_worker_locked(struct loop *loop)
 void loop_step_down(void)
 {
 	struct loop *loop = serving;
+	bool nobody;
 
 	if (role == ROLE_NONE)
 		return;
 	pthread_mutex_lock(&loop->lock);
 	give_role_up_locked(loop);
-	if (loop->receiver || loop->helper)
-		;
-	else if (loop->standing_by > 0)
-		pthread_cond_signal(&loop->wanted);
-	else if (!loop->stopping && loop->workers->len < THREADS_MAX)
+	nobody = !loop->receiver && !loop->helper;
+	if (nobody && loop->standing_by == 0 && !loop->stopping && loop->workers->len < THREADS_MAX)
 		add_worker_locked(loop); /* failing, the next to come back receives */
 	pthread_mutex_unlock(&loop->lock);
+	/* Not under the lock, which who is woken takes. */
+	if (nobody)
+		pthread_cond_signal(&loop->wanted);
 }
 
 /* ---- Starting and stopping ------------------------------------------------------ */

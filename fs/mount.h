@@ -57,6 +57,8 @@ void record_attributes(const struct tree *tree, const struct record *record,
 /* The caller of a request, with its process's number and name; groups only where they are
  * needed to check permissions. Caller frees. */
 struct credentials *caller_credentials(fuse_req_t req);
+/* The same, with what is known of the process; its pid is 0 when nothing is. */
+struct credentials *caller_credentials_process(fuse_req_t req, struct process *ret_process);
 /* The same without the process, which costs a look into /proc: for what is not a commit of
  * its own. */
 struct credentials *caller_rights(fuse_req_t req);

@@ -42,16 +42,24 @@ struct credentials *caller_rights(fuse_req_t req)
 	return credentials;
 }
 
-struct credentials *caller_credentials(fuse_req_t req)
+struct credentials *caller_credentials_process(fuse_req_t req, struct process *ret_process)
 {
 	struct credentials *credentials = caller_rights(req);
-	struct process process;
 
-	if (process_read(fuse_req_ctx(req)->pid, &process) == 0) {
-		credentials->pid = process.pid;
-		credentials->command = g_strdup(process.command);
+	if (process_read(fuse_req_ctx(req)->pid, ret_process) == 0) {
+		credentials->pid = ret_process->pid;
+		credentials->command = g_strdup(ret_process->command);
+	} else {
+		ret_process->pid = 0;
 	}
 	return credentials;
+}
+
+struct credentials *caller_credentials(fuse_req_t req)
+{
+	struct process process;
+
+	return caller_credentials_process(req, &process);
 }
 
 /* The transaction that is in use by the handle, or NULL. Looking at a control file is not

@@ -43,9 +43,7 @@ struct session *session_new(struct fs *fs, struct node *node, fuse_req_t req, in
 	session->refs = 1;
 	session->fs = fs;
 	session->node = node;
-	session->author = caller_credentials(req);
-	if (process_read(fuse_req_ctx(req)->pid, &session->opener) < 0)
-		session->opener.pid = 0;
+	session->author = caller_credentials_process(req, &session->opener);
 	session->append = flags & O_APPEND;
 	session->synchronous = flags & O_DSYNC; /* O_SYNC has its bit too */
 	pthread_mutex_init(&session->lock, NULL);

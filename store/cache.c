@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define SLOTS 4096 /* a power of two */
+#define SLOTS 16384 /* a power of two */
 /* Larger values cost more to keep than a lookup does. */
-#define VALUE_SIZE_MAX 1024
+#define VALUE_SIZE_MAX 512
 
 struct slot {
 	char *key; /* NULL: empty */

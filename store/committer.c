@@ -27,11 +27,6 @@
  * apart into two half groups that wait for each other. */
 #define YIELDS_MAX 50
 
-/* How long, and for how many bytes written, the free space once seen is relied upon. What
- * is kept back covers what others may write in that time. */
-#define SPACE_TIME_NS ((int64_t)10 * 1000000)
-#define SPACE_BYTES ((uint64_t)1024 * 1024)
-
 struct job {
 	struct job *next;
 	struct program *program;
@@ -61,7 +56,6 @@ void committer_init(struct committer *committer, struct local *local)
 	pthread_mutex_init(&committer->lock, NULL);
 	committer->last = &committer->first;
 	committer->cache = cache_new();
-	committer->looked_ns = -SPACE_TIME_NS;
 }
 
 void committer_done(struct committer *committer)
@@ -155,13 +149,11 @@ static bool was_refused_for_space(const char *error)
 static int write_batch(struct group *group)
 {
 	struct local *local = group->local;
-	rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
-	char *error = NULL;
+	char *error;
 
-	rocksdb_writeoptions_set_sync(options, local->options.sync == STORE_SYNC_ALWAYS);
 	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
-	rocksdb_write(local->layout.db, options, group->batch, &error);
-	rocksdb_writeoptions_destroy(options);
+	error = layout_write(&local->layout, group->batch,
+			     local->options.sync == STORE_SYNC_ALWAYS);
 	if (was_refused_for_space(error)) {
 		layout_result("write for the time being", error);
 		return -ENOSPC;
@@ -249,19 +241,6 @@ static void answer(struct job *jobs)
 	}
 }
 
-static uint64_t look_at_space(struct committer *committer)
-{
-	int64_t time_ns = now_ns();
-
-	if (time_ns < committer->looked_ns || time_ns - committer->looked_ns > SPACE_TIME_NS ||
-	    committer->written_bytes > SPACE_BYTES) {
-		committer->free_bytes = local_free_bytes(committer->local);
-		committer->looked_ns = time_ns;
-		committer->written_bytes = 0;
-	}
-	return committer->free_bytes;
-}
-
 static void commit_group(struct committer *committer, struct job *jobs)
 {
 	struct local *local = committer->local;
@@ -271,12 +250,12 @@ static void commit_group(struct committer *committer, struct job *jobs)
 		.overlay = overlay_new_group(&local->head.base, committer->cache),
 		.batch = rocksdb_writebatch_create(),
 		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
-		.free_bytes = look_at_space(committer),
+		.free_bytes = local_free_bytes(local),
 	};
 
 	evaluate_group(&group);
 	finish_group(&group);
-	committer->written_bytes += group.bytes;
+	local_note_written(local, group.bytes);
 	rocksdb_writebatch_destroy(group.batch);
 	overlay_free(group.overlay);
 	/* Those answered are likely to come back, to those who came meanwhile. */

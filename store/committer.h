@@ -22,9 +22,6 @@ struct committer {
 	bool leading;		/* lock: somebody commits */
 	gint expected;		/* the leader's: as many as may wait soon */
 	struct cache *cache;	/* the leader's */
-	uint64_t free_bytes;	/* the leader's: on the disk, when last looked at */
-	uint64_t written_bytes; /* the leader's: since then */
-	int64_t looked_ns;	/* the leader's: when that was */
 	store_lead_fn *lead;	/* set once, before the first submit */
 	void *lead_arg;		/* the same */
 	store_watch_fn *watch;	/* set once, before the first submit */

@@ -78,6 +78,9 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *options,
 		      const struct stored_key *stored, struct record **ret);
 
+/* Writes all of `batch`, durably when `sync`. NULL, or RocksDB's text (for layout_result). */
+char *layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync);
+
 /* A number in `meta`. -ENOENT, -EIO. */
 int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
 		      const char *name, uint64_t *ret);

@@ -23,6 +23,10 @@
 /* Bytes on the disk, at worst and for a while, for each byte of a batch: in the log, in a
  * table, and in the table that one is compacted into. */
 #define BATCH_FACTOR 3
+/* How long, and for how many bytes written, the free space once seen is relied upon. What
+ * is kept back covers what others may write in that time. */
+#define SPACE_TIME_NS ((int64_t)10 * 1000000)
+#define SPACE_BYTES MIB
 
 #define INO_COUNTER_BITS 40
 
@@ -239,12 +243,42 @@ static void get_space(struct store *store, uint64_t *ret_total_bytes, uint64_t *
 	*ret_free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
 }
 
-uint64_t local_free_bytes(struct local *local)
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Who looks at the same time sees the same. */
+static uint64_t look_at_space(struct local *local, int64_t time_ns)
 {
 	uint64_t total, left;
 
 	get_space(&local->base, &total, &left);
-	return total ? left : UINT64_MAX;
+	if (!total)
+		left = UINT64_MAX;
+	__atomic_store_n(&local->written_bytes, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&local->free_bytes, left, __ATOMIC_RELAXED);
+	__atomic_store_n(&local->looked_ns, time_ns, __ATOMIC_RELEASE);
+	return left;
+}
+
+uint64_t local_free_bytes(struct local *local)
+{
+	int64_t looked_ns = __atomic_load_n(&local->looked_ns, __ATOMIC_ACQUIRE);
+	int64_t time_ns = monotonic_ns();
+
+	if (looked_ns == 0 || time_ns - looked_ns > SPACE_TIME_NS ||
+	    __atomic_load_n(&local->written_bytes, __ATOMIC_RELAXED) > SPACE_BYTES)
+		return look_at_space(local, time_ns);
+	return __atomic_load_n(&local->free_bytes, __ATOMIC_RELAXED);
+}
+
+void local_note_written(struct local *local, uint64_t bytes)
+{
+	__atomic_fetch_add(&local->written_bytes, bytes, __ATOMIC_RELAXED);
 }
 
 bool local_has_space(uint64_t free_bytes, uint64_t bytes, bool growing)

@@ -31,6 +31,9 @@ struct local {
 	guint64 next_ino;      /* atomic */
 	guint64 revision;      /* atomic: of the newest commit that can be read */
 	gint read_only;	       /* atomic: a write failed */
+	guint64 free_bytes;    /* atomic: on the disk, when last looked at */
+	guint64 written_bytes; /* atomic: since then */
+	gint64 looked_ns;      /* atomic: when that was, monotonic; 0: never */
 	pthread_t sync_thread; /* STORE_SYNC_INTERVAL */
 	bool sync_running;     /* set once: there is one */
 	pthread_mutex_t sync_lock;
@@ -38,8 +41,11 @@ struct local {
 	bool sync_stop; /* sync_lock */
 };
 
-/* Free bytes on the disk; UINT64_MAX in memory or when not known. */
+/* Free bytes on the disk, seen some milliseconds ago at most; UINT64_MAX in memory or when
+ * not known. */
 uint64_t local_free_bytes(struct local *local);
+/* Bytes were written: what was seen of the disk holds for so many only. */
+void local_note_written(struct local *local, uint64_t bytes);
 /* Whether a batch of `bytes` may be written with `free_bytes` left. Deleting may use what
  * growing may not. */
 bool local_has_space(uint64_t free_bytes, uint64_t bytes, bool growing);

@@ -84,8 +84,7 @@ static int fill_layout(const struct layout *layout)
 	g_autoptr(log_entry) commit = make_first_commit();
 	g_autofree char *id = g_uuid_string_random();
 	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-	rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
-	char *error = NULL;
+	char *error;
 
 	layout_batch_number(layout, batch, META_FORMAT, LAYOUT_FORMAT);
 	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], META_ID, strlen(META_ID),
@@ -94,9 +93,7 @@ static int fill_layout(const struct layout *layout)
 	layout_batch_number(layout, batch, META_OLDEST, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OPENED, 0);
 	commit_write(layout, batch, commit);
-	rocksdb_writeoptions_set_sync(options, 1);
-	rocksdb_write(layout->db, options, batch, &error);
-	rocksdb_writeoptions_destroy(options);
+	error = layout_write(layout, batch, true);
 	rocksdb_writebatch_destroy(batch);
 	return layout_result("write", error);
 }
@@ -385,9 +382,8 @@ static int count_opening(struct local *local)
 {
 	const struct layout *layout = &local->layout;
 	rocksdb_writebatch_t *batch;
-	rocksdb_writeoptions_t *options;
 	uint64_t opened;
-	char *error = NULL;
+	char *error;
 	int r;
 
 	r = layout_get_number(layout, layout->newest, META_OPENED, &opened);
@@ -395,11 +391,8 @@ static int count_opening(struct local *local)
 		return r;
 	local->opened = (gint64)opened + 1;
 	batch = rocksdb_writebatch_create();
-	options = rocksdb_writeoptions_create();
 	layout_batch_number(layout, batch, META_OPENED, opened + 1);
-	rocksdb_writeoptions_set_sync(options, 1);
-	rocksdb_write(layout->db, options, batch, &error);
-	rocksdb_writeoptions_destroy(options);
+	error = layout_write(layout, batch, true);
 	rocksdb_writebatch_destroy(batch);
 	return layout_result("write", error);
 }

@@ -114,13 +114,18 @@ enum {
 	STAT_EXIT_CODE = 49,
 };
 
-static int read_stat(pid_t pid, struct process *ret, bool *ret_running)
+/* What of it struct process does not tell. */
+struct process_state {
+	bool zombie;
+	unsigned long long threads;
+};
+
+static int read_stat(pid_t pid, struct process *ret, struct process_state *ret_state)
 {
 	char buffer[2048];
 	char *open_bracket, *close_bracket, *cursor;
-	unsigned long long threads = 0;
-	bool zombie = false;
 
+	*ret_state = (struct process_state){ 0 };
 	if (read_proc(pid, "stat", buffer, sizeof(buffer)) < 0)
 		return -ESRCH;
 	open_bracket = strchr(buffer, '(');
@@ -134,13 +139,13 @@ static int read_stat(pid_t pid, struct process *ret, bool *ret_running)
 		unsigned long long number = strtoull(cursor, NULL, 10);
 
 		if (field == STAT_STATE)
-			zombie = *cursor == 'Z' || *cursor == 'X';
+			ret_state->zombie = *cursor == 'Z' || *cursor == 'X';
 		else if (field == STAT_PARENT)
 			ret->parent = (pid_t)number;
 		else if (field == STAT_FLAGS)
 			ret->flags = (unsigned)number;
 		else if (field == STAT_THREADS)
-			threads = number;
+			ret_state->threads = number;
 		else if (field == STAT_START)
 			ret->start_time = number;
 		else if (field == STAT_EXIT_CODE)
@@ -149,34 +154,35 @@ static int read_stat(pid_t pid, struct process *ret, bool *ret_running)
 		cursor += strspn(cursor, " ");
 	}
 	ret->pid = pid;
-	/* The first thread of a process may have ended before the others. */
-	*ret_running = !zombie || threads > 1;
 	return 0;
 }
 
 int process_read(pid_t tid, struct process *ret)
 {
 	struct process found = { 0 };
-	pid_t pid = tid > 0 ? process_of_thread(tid) : -ESRCH;
-	bool running;
-	int r;
+	struct process_state state;
+	pid_t pid = tid;
+	int r = read_stat(tid, &found, &state);
 
-	if (pid <= 0)
-		return -ESRCH;
-	r = read_stat(pid, &found, &running);
-	if (r < 0)
-		return r;
-	*ret = found;
-	return 0;
+	/* An only thread is the first one, whose number is that of the process. */
+	if (r == 0 && state.threads > 1) {
+		pid = process_of_thread(tid);
+		r = pid <= 0 ? -ESRCH : pid == tid ? 0 : read_stat(pid, &found, &state);
+	}
+	if (r == 0)
+		*ret = found;
+	return r;
 }
 
 bool process_is_alive(const struct process *process)
 {
 	struct process now;
-	bool running;
+	struct process_state state;
 
-	return process->pid > 0 && read_stat(process->pid, &now, &running) == 0 && running &&
-	       now.start_time == process->start_time;
+	if (process->pid <= 0 || read_stat(process->pid, &now, &state) < 0)
+		return false;
+	/* The first thread of a process may have ended before the others. */
+	return (!state.zombie || state.threads > 1) && now.start_time == process->start_time;
 }
 
 bool process_equal(const struct process *a, const struct process *b)

@@ -14,11 +14,6 @@ enum { LOOKUP_TO_OPEN_US = 10000 };
 
 /* ---- Resolving ------------------------------------------------------------------ */
 
-static bool is_top(const struct node *node)
-{
-	return node->parent->kind != NODE_KEY;
-}
-
 bool tree_is_old_round(struct node *node)
 {
 	return node->tree->txn && node->type != RECORD_DIRECTORY &&
@@ -58,7 +53,8 @@ int tree_resolve(struct fs *fs, struct node *node, const char *name, char **ret)
 		if (txn_state(node->tree->txn) == TXN_OVER || tree_is_old_round(node))
 			return -ESTALE;
 		r = node_key(&fs->nodes, node, NULL, &own_key);
-		if (r == 0 && node->type == RECORD_DIRECTORY && !is_top(node))
+		/* The top of the tree, whose key is empty, is there in every round. */
+		if (r == 0 && node->type == RECORD_DIRECTORY && *own_key)
 			r = renew_directory(fs, node, own_key);
 	}
 	return r == 0 ? node_key(&fs->nodes, node, name, ret) : r;

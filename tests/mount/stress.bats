@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Readers never see an empty or torn value. COMMITFS_FULL=1: a million reads in all.
+# And nothing is looked at once the kernel may have forgotten it: the address sanitizer tells.
 
 load helpers
 
@@ -46,4 +47,31 @@ clean() {
 	clean "$BATS_TEST_TMPDIR/out"
 	[ "$(field absent "$BATS_TEST_TMPDIR/out")" -gt 0 ]
 	[ "$(field writes "$BATS_TEST_TMPDIR/out")" -ge 100 ]
+}
+
+# What a transaction's directory was is forgotten, and freed, the moment its files are closed.
+@test "files are created in transactions that others end, and the kernel forgets: all goes on" {
+	mkdir "$K/d"
+	bash -c 'end=$((SECONDS + $3)) n=0
+		while [ $SECONDS -lt $end ]; do
+			read -r t <"$1/txn/new" || continue
+			for ((i = 0; i < 100; i++)); do
+				: >"$1/txn/$t/keys/$2/d/$i" && n=$((n + 1)) || break
+			done
+		done 2>/dev/null
+		echo $n' - "$MNT" "$D" $((3 * SCALE)) >"$BATS_TEST_TMPDIR/created" 3>&- &
+	local creator=$! t forgets=/dev/null
+	[ ! -w /proc/sys/vm/drop_caches ] || forgets=/proc/sys/vm/drop_caches
+	while running $creator; do
+		for t in "$MNT"/txn/new-*; do
+			rmdir "$t" 2>/dev/null || true
+		done
+		echo 2 >$forgets
+	done
+	wait $creator
+	[ "$(cat "$BATS_TEST_TMPDIR/created")" -gt 100 ]
+	running "$DAEMON"
+	echo after >"$K/d/after"
+	is "$(cat "$K/d/after")" after
+	is "$(ls "$K/d")" after
 }

@@ -5,6 +5,7 @@
 
 #include "fs/commit.h"
 #include "fs/loop.h"
+#include "fs/metrics.h"
 #include "fs/readme.h"
 #include "fs/session.h"
 #include "fs/tree.h"
@@ -38,8 +39,9 @@ struct control {
 	enum place entries; /* of a directory: what lies in it */
 };
 
-static text_fn text_readme, text_revision, text_status, text_new, text_commit, text_message,
-	text_isolation, text_timeout, text_txn_status, text_reads, text_writes, text_conflicts;
+static text_fn text_readme, text_metrics, text_revision, text_status, text_new, text_commit,
+	text_message, text_isolation, text_timeout, text_txn_status, text_reads, text_writes,
+	text_conflicts;
 static action_fn act_commit, act_restart, act_rebase, act_message, act_isolation, act_timeout;
 
 /* The order is that of listings: in a transaction `keys` comes last, so that rm -rf, which
@@ -48,6 +50,7 @@ static const struct control controls[] = {
 	{ PLACE_ROOT, "README", S_IFREG | 0444, text_readme, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "control", S_IFDIR | 0700, NULL, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "keys", S_IFDIR, NULL, NULL, PLACE_NOWHERE },
+	{ PLACE_ROOT, "metrics", S_IFREG | 0400, text_metrics, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "revision", S_IFREG | 0444, text_revision, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "status", S_IFREG | 0444, text_status, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "txn", S_IFDIR | S_ISVTX | 0777, NULL, NULL, PLACE_TRANSACTIONS },
@@ -121,6 +124,8 @@ static void fill_attributes(struct fs *fs, const struct control *control, struct
 	memset(attributes, 0, sizeof(*attributes));
 	attributes->st_ino = control_ino(control, txn);
 	attributes->st_mode = control->mode;
+	if (control->text == text_metrics && fs->options.public_log)
+		attributes->st_mode |= 0444;
 	attributes->st_nlink = 1;
 	attributes->st_blksize = 4096;
 	attributes->st_uid = txn ? txn_credentials(txn)->uid : fs->owner_uid;
@@ -431,6 +436,13 @@ static int text_readme(struct handle *handle, fuse_req_t req, GString **ret)
 	(void)handle;
 	(void)req;
 	*ret = g_string_new(readme_text);
+	return 0;
+}
+
+static int text_metrics(struct handle *handle, fuse_req_t req, GString **ret)
+{
+	(void)req;
+	*ret = metrics_text(handle->fs);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "fs/housekeeper.h"
 #include "fs/loop.h"
 #include "fs/ops.h"
+#include "fs/requests.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 
@@ -63,6 +64,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->mounted_ns = g_get_real_time() * 1000;
 	fs->live = tree_new(view_new_live(store), NULL);
 	fs->handles = g_hash_table_new(NULL, NULL);
+	fs->requests = requests_new();
 	node_table_init(&fs->nodes, registry, control_root());
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
@@ -112,6 +114,12 @@ static int start(struct fs *fs, char **ret_message)
 		r = errno ? -errno : -EPERM;
 		*ret_message = g_strdup_printf("cannot mount on '%s': %s", fs->options.mount_point,
 					       g_strerror(-r));
+		return r;
+	}
+	r = requests_watch(fs->session);
+	if (r < 0) {
+		*ret_message = g_strdup_printf("cannot serve the mount on '%s': %s",
+					       fs->options.mount_point, g_strerror(-r));
 		return r;
 	}
 	fs->notifier = notifier_new(fs);
@@ -187,6 +195,7 @@ void fs_free(struct fs *fs)
 	view_free(fs->live->view);
 	tree_unref(fs->live);
 	g_hash_table_unref(fs->handles);
+	requests_free(fs->requests);
 	g_hash_table_unref(fs->poll_handles);
 	g_hash_table_unref(fs->provisional);
 	pthread_mutex_destroy(&fs->poll_lock);

@@ -11,6 +11,7 @@
 
 struct notifier;
 struct housekeeper;
+struct requests;
 
 struct fs {
 	struct fs_options options;    /* set once */
@@ -23,6 +24,7 @@ struct fs {
 	GHashTable *handles;		 /* of the node table's lock: all struct handle */
 	struct notifier *notifier;	 /* set once */
 	struct housekeeper *housekeeper; /* set once */
+	struct requests *requests;	 /* set once: counts them */
 	uid_t owner_uid;		 /* set once: who mounted */
 	gid_t owner_gid;		 /* set once */
 	int64_t mounted_ns;		 /* set once */

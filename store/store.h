@@ -7,6 +7,8 @@
  * to the caller; a `const char *` argument is borrowed for the call. */
 #pragma once
 
+#include "store/histogram.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -139,6 +139,17 @@ static gboolean set_private(const char *name, const char *value, gpointer data, 
 	return TRUE;
 }
 
+static gboolean set_public_log(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+
+	(void)name;
+	(void)value;
+	(void)error;
+	options->public_log = TRUE;
+	return TRUE;
+}
+
 static gboolean set_foreground(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
@@ -155,6 +166,8 @@ const GOptionEntry mount_option_entries[] = {
 	  "When commits reach the disk (default: always, before they return)", "always|none|MS" },
 	{ "private", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_private),
 	  "Admit nobody but the user who mounts, not even when that is root", NULL },
+	{ "public-log", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_public_log),
+	  "Let every user read metrics, not only who mounts", NULL },
 	{ "max-value", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of one value (default 16M)", "SIZE" },
 	{ "max-txn-keys", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),

@@ -503,6 +503,7 @@ static int text_status(struct handle *handle, fuse_req_t req, GString **ret)
 {
 	struct fs *fs = handle->fs;
 	GString *text = g_string_new(NULL);
+	struct registry_metrics metrics;
 	struct store_status status;
 	uint64_t total_bytes, free_bytes;
 
@@ -522,8 +523,11 @@ static int text_status(struct handle *handle, fuse_req_t req, GString **ret)
 	append_number(text, "disk_free_bytes", free_bytes);
 	append_number(text, "commits", status.commits);
 	append_number(text, "commit_groups", status.groups);
+	registry_get_metrics(fs->registry, &metrics);
 	append_number(text, "transactions", registry_count(fs->registry));
+	append_number(text, "conflicts", metrics.conflicts);
 	append_number(text, "transactions_abandoned", registry_abandoned(fs->registry));
+	append_number(text, "sessions", (uint64_t)g_atomic_int_get(&fs->sessions));
 	append_number(text, "sessions_lost", (uint64_t)g_atomic_int_get(&fs->lost_sessions));
 	append_number(text, "blind_flushes", (uint64_t)g_atomic_int_get(&fs->blind_flushes));
 	append_usage(text, fs);

@@ -31,6 +31,7 @@ struct fs {
 	/* Grows before attributes of live directories are invalidated: who read them before
 	 * must not let the kernel keep them. */
 	gint directory_epoch; /* atomic */
+	gint sessions;	      /* atomic: that are open */
 	gint blind_flushes;   /* atomic: the writer's descriptors could not be read */
 	gint lost_sessions;   /* atomic: of killed writers, and those open at the end */
 	pthread_mutex_t poll_lock;

@@ -42,6 +42,7 @@ struct session *session_new(struct fs *fs, struct node *node, fuse_req_t req, in
 
 	session->refs = 1;
 	session->fs = fs;
+	g_atomic_int_inc(&fs->sessions);
 	session->node = node;
 	session->author = caller_credentials_process(req, &session->opener);
 	session->append = flags & O_APPEND;
@@ -72,6 +73,7 @@ void session_unref(struct session *session)
 {
 	if (!session || !g_atomic_int_dec_and_test(&session->refs))
 		return;
+	g_atomic_int_add(&session->fs->sessions, -1);
 	node_unref(&session->fs->nodes, session->node);
 	registry_charge(session->fs->registry, session->author->uid, -session->charged_bytes);
 	credentials_free(session->author);

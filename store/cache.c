@@ -14,6 +14,8 @@ struct slot {
 
 struct cache {
 	struct slot slots[SLOTS];
+	uint64_t hits;	 /* atomic */
+	uint64_t misses; /* atomic */
 };
 
 static guint slot_of(const char *key)
@@ -46,13 +48,22 @@ void cache_free(struct cache *cache)
 	g_free(cache);
 }
 
-struct record *cache_get(const struct cache *cache, const char *key)
+struct record *cache_get(struct cache *cache, const char *key)
 {
 	const struct slot *slot = &cache->slots[slot_of(key)];
 
-	if (!slot->key || strcmp(slot->key, key) != 0)
+	if (!slot->key || strcmp(slot->key, key) != 0) {
+		__atomic_fetch_add(&cache->misses, 1, __ATOMIC_RELAXED);
 		return NULL;
+	}
+	__atomic_fetch_add(&cache->hits, 1, __ATOMIC_RELAXED);
 	return record_ref(slot->record);
+}
+
+void cache_get_counts(const struct cache *cache, uint64_t *ret_hits, uint64_t *ret_misses)
+{
+	*ret_hits = __atomic_load_n(&cache->hits, __ATOMIC_RELAXED);
+	*ret_misses = __atomic_load_n(&cache->misses, __ATOMIC_RELAXED);
 }
 
 void cache_set(struct cache *cache, const char *key, struct record *record)

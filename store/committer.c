@@ -14,6 +14,7 @@
 #include "store/log.h"
 #include "store/overlay.h"
 #include "store/program.h"
+#include "store/timing.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -33,6 +34,7 @@ struct job {
 	program_done_fn *done;
 	void *arg;
 	uint64_t bytes;
+	int64_t submitted_ns;
 	struct evaluation evaluation;
 	struct log_entry *commit;    /* NULL: it changes nothing */
 	bool depends_on_uncommitted; /* or may: an earlier one of the group changed something */
@@ -42,6 +44,7 @@ struct group {
 	struct local *local;
 	struct job *jobs;
 	gint size;
+	struct timing timing;
 	struct overlay *overlay;
 	rocksdb_writebatch_t *batch;
 	uint64_t revision; /* the newest, those of this group included */
@@ -63,6 +66,20 @@ void committer_done(struct committer *committer)
 	g_assert(!committer->first && !committer->leading);
 	cache_free(committer->cache);
 	pthread_mutex_destroy(&committer->lock);
+}
+
+void committer_get_metrics(const struct committer *committer, struct store_metrics *ret)
+{
+	const struct store_metrics *metrics = &committer->metrics;
+
+	*ret = (struct store_metrics){ 0 };
+	histogram_add_all(&ret->commit_times, &metrics->commit_times);
+	for (int step = 0; step < STORE_STEPS; step++)
+		histogram_add_all(&ret->steps[step], &metrics->steps[step]);
+	histogram_add_all(&ret->group_sizes, &metrics->group_sizes);
+	ret->batch_bytes = __atomic_load_n(&metrics->batch_bytes, __ATOMIC_RELAXED);
+	ret->syncs = __atomic_load_n(&metrics->syncs, __ATOMIC_RELAXED);
+	cache_get_counts(committer->cache, &ret->cache_hits, &ret->cache_misses);
 }
 
 /* ---- One program ---------------------------------------------------------------- */
@@ -146,6 +163,17 @@ static bool was_refused_for_space(const char *error)
 	       !strstr(error, ".log");
 }
 
+static void note_written(const struct group *group)
+{
+	struct store_metrics *metrics = &group->local->committer.metrics;
+	size_t size;
+
+	rocksdb_writebatch_data(group->batch, &size);
+	__atomic_fetch_add(&metrics->batch_bytes, size, __ATOMIC_RELAXED);
+	if (group->local->options.sync == STORE_SYNC_ALWAYS)
+		__atomic_fetch_add(&metrics->syncs, 1, __ATOMIC_RELAXED);
+}
+
 static int write_batch(struct group *group)
 {
 	struct local *local = group->local;
@@ -154,6 +182,7 @@ static int write_batch(struct group *group)
 	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
 	error = layout_write(&local->layout, group->batch,
 			     local->options.sync == STORE_SYNC_ALWAYS);
+	note_written(group);
 	if (was_refused_for_space(error)) {
 		layout_result("write for the time being", error);
 		return -ENOSPC;
@@ -189,9 +218,11 @@ static void finish_group(struct group *group)
 	struct committer *committer = &group->local->committer;
 	int r;
 
+	group->timing.evaluated_ns = group->timing.written_ns = timing_now_ns();
 	if (!group->changed)
 		return;
 	r = write_batch(group);
+	group->timing.written_ns = timing_now_ns();
 	if (r < 0) {
 		fail_group(group, r);
 		return;
@@ -202,6 +233,7 @@ static void finish_group(struct group *group)
 		if (!job->commit)
 			continue;
 		__atomic_fetch_add(&committer->commits, 1, __ATOMIC_RELAXED);
+		group->timing.commits++;
 		keep_records(committer, job->commit);
 		if (committer->watch)
 			committer->watch(job->commit, committer->watch_arg);
@@ -230,15 +262,24 @@ static void job_free(struct job *job)
 	g_free(job);
 }
 
-static void answer(struct job *jobs)
+static void answer(struct group *group)
 {
+	struct local *local = group->local;
+	struct store_metrics *metrics = &local->committer.metrics;
+	const struct timing *timing = &group->timing;
 	struct job *next;
 
-	for (struct job *job = jobs; job; job = next) {
+	timing_note_group(metrics, timing);
+	for (struct job *job = group->jobs; job; job = next) {
 		next = job->next;
+		timing_note_program(metrics, timing, job->submitted_ns);
 		job->done(&job->evaluation.result, job->arg);
+		if (job->commit && local->options.slow_ms)
+			timing_log_slow(timing, job->submitted_ns, job->commit,
+					local->options.slow_ms);
 		job_free(job);
 	}
+	timing_note_told(metrics, timing);
 }
 
 static void commit_group(struct committer *committer, struct job *jobs)
@@ -247,6 +288,7 @@ static void commit_group(struct committer *committer, struct job *jobs)
 	struct group group = {
 		.local = local,
 		.jobs = jobs,
+		.timing.taken_ns = timing_now_ns(),
 		.overlay = overlay_new_group(&local->head.base, committer->cache),
 		.batch = rocksdb_writebatch_create(),
 		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
@@ -260,7 +302,7 @@ static void commit_group(struct committer *committer, struct job *jobs)
 	overlay_free(group.overlay);
 	/* Those answered are likely to come back, to those who came meanwhile. */
 	committer->expected = group.size + g_atomic_int_get(&committer->waiting);
-	answer(jobs);
+	answer(&group);
 }
 
 /* ---- The queue ------------------------------------------------------------------ */
@@ -332,6 +374,7 @@ void committer_submit(struct committer *committer, struct program *program, prog
 	job->done = done;
 	job->arg = arg;
 	job->bytes = program_bytes(program);
+	job->submitted_ns = timing_now_ns();
 	if (!enqueue(committer, job))
 		return;
 	if (committer->lead)

@@ -28,10 +28,15 @@ struct committer {
 	void *watch_arg;	/* the same */
 	guint64 commits;	/* atomic */
 	guint64 groups;		/* atomic */
+
+	struct store_metrics metrics; /* atomic */
 };
 
 void committer_init(struct committer *committer, struct local *local);
 void committer_done(struct committer *committer);
+
+/* As store_get_metrics. */
+void committer_get_metrics(const struct committer *committer, struct store_metrics *ret);
 
 /* As store_submit. */
 void committer_submit(struct committer *committer, struct program *program, program_done_fn *done,

@@ -26,6 +26,8 @@ struct store_engine {
 
 	uint64_t (*get_revision)(struct store *store);
 	void (*get_status)(struct store *store, struct store_status *ret);
+	void (*get_metrics)(struct store *store, struct store_metrics *ret);
+	void (*visit_statistics)(struct store *store, store_statistic_fn *visit, void *arg);
 	uint64_t (*new_ino)(struct store *store);
 	int (*check_space)(struct store *store, uint64_t bytes);
 	void (*get_space)(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes);

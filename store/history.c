@@ -11,6 +11,7 @@
 
 #include "store/codec.h"
 #include "store/record.h"
+#include "store/statistics.h"
 
 #include <errno.h>
 #include <string.h>
@@ -436,5 +437,6 @@ int place_list(const struct place *place, const char *directory, const char *aft
 		rocksdb_iter_destroy(walk.lookup);
 	}
 	rocksdb_readoptions_destroy(options);
+	statistics_gather();
 	return r;
 }

@@ -13,6 +13,7 @@
 
 #include "store/codec.h"
 #include "store/record.h"
+#include "store/statistics.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,6 +34,11 @@ static const char *const family_names[FAMILY_COUNT] = {
 	[FAMILY_DEFAULT] = "default", [FAMILY_KEYS] = "keys", [FAMILY_HISTORY] = "history",
 	[FAMILY_LOG] = "log",	      [FAMILY_META] = "meta",
 };
+
+const char *layout_family_name(enum family family)
+{
+	return family_names[family];
+}
 
 int layout_result(const char *action, char *error)
 {
@@ -216,6 +222,7 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 	stop_counting();
 	found = rocksdb_get_pinned_cf(layout->db, options, layout->families[family], key, key_size,
 				      &error);
+	statistics_gather();
 	if (error)
 		return layout_result("read", error);
 	if (!found)

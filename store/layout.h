@@ -28,6 +28,8 @@ enum family {
 
 #define LAYOUT_FORMAT 1
 
+const char *layout_family_name(enum family family);
+
 /* Names in `meta`. */
 #define META_FORMAT "format"
 #define META_ID "id"

@@ -6,6 +6,7 @@
 #include "store/evaluate.h"
 #include "store/log.h"
 #include "store/overlay.h"
+#include "store/statistics.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -220,6 +221,16 @@ static void get_status(struct store *store, struct store_status *ret)
 	ret->read_only = g_atomic_int_get(&local->read_only);
 }
 
+static void get_metrics(struct store *store, struct store_metrics *ret)
+{
+	committer_get_metrics(&local_of(store)->committer, ret);
+}
+
+static void visit_statistics(struct store *store, store_statistic_fn *visit, void *arg)
+{
+	statistics_visit(&local_of(store)->layout, visit, arg);
+}
+
 /* The number of this opening and a counter: no number is ever given twice, and none has to
  * be written down when it is given. */
 static uint64_t new_ino(struct store *store)
@@ -417,6 +428,8 @@ const struct store_engine local_engine = {
 	.watch = watch,
 	.get_revision = get_revision,
 	.get_status = get_status,
+	.get_metrics = get_metrics,
+	.visit_statistics = visit_statistics,
 	.new_ino = new_ino,
 	.check_space = check_space,
 	.get_space = get_space,

@@ -21,11 +21,11 @@ struct overlay {
 	struct overlay_limits limits;
 	GTree *entries; /* key, the entry's -> struct entry */
 	uint64_t bytes;
-	bool whole;		   /* bases keep their values */
-	GHashTable *seen;	   /* a group: key -> record as read from the head, NULL: absent */
-	uint64_t seen_bytes;	   /* of the values in it */
-	const struct cache *cache; /* a group: borrowed */
-	GHashTable *removed;	   /* a program: inode number (the record's) -> record deleted */
+	bool whole;	     /* bases keep their values */
+	GHashTable *seen;    /* a group: key -> record as read from the head, NULL: absent */
+	uint64_t seen_bytes; /* of the values in it */
+	struct cache *cache; /* a group: borrowed */
+	GHashTable *removed; /* a program: inode number (the record's) -> record deleted */
 };
 
 static int compare_keys(gconstpointer left, gconstpointer right, gpointer arg)
@@ -66,7 +66,7 @@ static void unref_seen(gpointer record)
 	record_unref(record);
 }
 
-struct overlay *overlay_new_group(struct snapshot *head, const struct cache *cache)
+struct overlay *overlay_new_group(struct snapshot *head, struct cache *cache)
 {
 	const struct overlay_limits none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	struct overlay *overlay = overlay_new(head, &none);

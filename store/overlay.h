@@ -17,7 +17,7 @@ struct entry {
 };
 
 /* An overlay over `head` for a group of programs. What `cache` knows is not read again. */
-struct overlay *overlay_new_group(struct snapshot *head, const struct cache *cache);
+struct overlay *overlay_new_group(struct snapshot *head, struct cache *cache);
 /* An overlay over that of a group, for one program. */
 struct overlay *overlay_new_program(struct overlay *group, const struct overlay_limits *limits);
 

@@ -79,6 +79,16 @@ void store_get_status(struct store *store, struct store_status *ret)
 	store->engine->get_status(store, ret);
 }
 
+void store_get_metrics(struct store *store, struct store_metrics *ret)
+{
+	store->engine->get_metrics(store, ret);
+}
+
+void store_visit_statistics(struct store *store, store_statistic_fn *visit, void *arg)
+{
+	store->engine->visit_statistics(store, visit, arg);
+}
+
 uint64_t store_new_ino(struct store *store)
 {
 	return store->engine->new_ino(store);

@@ -52,12 +52,12 @@ struct record {
 	uint32_t mode; /* permission bits, 07777 */
 	uid_t uid;
 	gid_t gid;
-	int64_t mtime_ns;	     /* since the epoch: of the value, as set or as committed */
-	int64_t own_mtime_ns;	     /* directory: as created or set, whatever came or went; else 0 */
-	int64_t ctime_ns;	     /* of the last commit that changed the record */
-	uint64_t ino;		     /* fixed at creation, kept by overwriting and renaming */
-	uint64_t create_revision;    /* a rename creates */
-	uint64_t mod_revision;	     /* key: last change; directory: an entry came or went */
+	int64_t mtime_ns;	  /* since the epoch: of the value, as set or as committed */
+	int64_t own_mtime_ns;	  /* directory: as created or set, whatever came or went; else 0 */
+	int64_t ctime_ns;	  /* of the last commit that changed the record */
+	uint64_t ino;		  /* fixed at creation, kept by overwriting and renaming */
+	uint64_t create_revision; /* a rename creates */
+	uint64_t mod_revision;	  /* key: last change; directory: an entry came or went */
 	uint64_t attribute_revision; /* directory: creation, chmod, chown, utimens; else 0 */
 	uint64_t version;	     /* 1 at creation, +1 at each change */
 	uint64_t size_bytes;	     /* of the value, or of the link text; directory: 0 */
@@ -414,6 +414,8 @@ struct store_options {
 	uint64_t sync_interval_ms; /* STORE_SYNC_INTERVAL */
 	uint64_t max_value_bytes;
 	uint64_t max_program_keys; /* keys one program may change: -EDQUOT */
+
+	uint64_t slow_ms; /* commits that take as long are logged; 0: none */
 };
 
 /* Defaults: sync always, 16 MiB values, 1,000,000 keys. */
@@ -445,6 +447,43 @@ void store_close(struct store *store);
 
 uint64_t store_revision(struct store *store);
 void store_get_status(struct store *store, struct store_status *ret);
+
+/* ---- Measuring ------------------------------------------------------------------ */
+
+enum store_step {
+	STORE_STEP_WAIT,     /* of a program: in the queue */
+	STORE_STEP_EVALUATE, /* of a group: compares and operations */
+	STORE_STEP_WRITE,    /* of a group: writing and syncing its batch */
+	STORE_STEP_TELL,     /* of a group: the watcher, and all who wait for it */
+	STORE_STEPS,
+};
+
+/* What programs came to since the store was opened; readable at any time. */
+struct store_metrics {
+	struct histogram commit_times; /* of programs, from submit until done is called */
+	struct histogram steps[STORE_STEPS];
+	struct histogram group_sizes; /* commits of one batch */
+	uint64_t batch_bytes;	      /* atomic: written to the log of the engine */
+	uint64_t syncs;		      /* atomic: of that log, by those who commit */
+	uint64_t cache_hits;	      /* atomic: records that evaluating found in memory */
+	uint64_t cache_misses;	      /* atomic */
+};
+
+void store_get_metrics(struct store *store, struct store_metrics *ret);
+
+/* A number that the engine, or what lies below it, tells of itself. All of one name come one
+ * after the other. Borrowed for the call. */
+struct store_statistic {
+	const char *name; /* lower case and underscores; a counter's ends with _total */
+	const char *help; /* one line */
+	bool counter;	  /* it only grows; otherwise it comes and goes */
+	const char *label;
+	const char *value; /* of `label`; both NULL: none */
+	uint64_t number;
+};
+
+typedef void store_statistic_fn(const struct store_statistic *statistic, void *arg);
+void store_visit_statistics(struct store *store, store_statistic_fn *visit, void *arg);
 
 /* A new inode number, never given before and never again in this store. */
 uint64_t store_new_ino(struct store *store);

@@ -96,6 +96,16 @@ void wrapper_get_status(struct store *store, struct store_status *ret)
 	store_get_status(inner_of(store), ret);
 }
 
+void wrapper_get_metrics(struct store *store, struct store_metrics *ret)
+{
+	store_get_metrics(inner_of(store), ret);
+}
+
+void wrapper_visit_statistics(struct store *store, store_statistic_fn *visit, void *arg)
+{
+	store_visit_statistics(inner_of(store), visit, arg);
+}
+
 uint64_t wrapper_new_ino(struct store *store)
 {
 	return store_new_ino(inner_of(store));

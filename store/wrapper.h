@@ -30,6 +30,8 @@ void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg);
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg);
 uint64_t wrapper_get_revision(struct store *store);
 void wrapper_get_status(struct store *store, struct store_status *ret);
+void wrapper_get_metrics(struct store *store, struct store_metrics *ret);
+void wrapper_visit_statistics(struct store *store, store_statistic_fn *visit, void *arg);
 uint64_t wrapper_new_ino(struct store *store);
 int wrapper_check_space(struct store *store, uint64_t bytes);
 void wrapper_get_space(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes);

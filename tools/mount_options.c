@@ -13,6 +13,7 @@
 #define CALLBACK(function) ((gpointer)(uintptr_t)(function))
 
 #define MAX_SYNC_MS (60 * 60 * 1000)
+#define MAX_SLOW_MS (60 * 60 * 1000)
 #define MAX_SECONDS (10 * 365 * 24 * 60 * 60)
 
 static const struct limit {
@@ -38,6 +39,7 @@ static const struct limit {
 	{ "--txn-timeout", offsetof(struct mount_options, registry.idle_timeout_s), false,
 	  MAX_SECONDS },
 	{ "--txn-max-age", offsetof(struct mount_options, registry.max_age_s), false, MAX_SECONDS },
+	{ "--slow-ms", offsetof(struct mount_options, store.slow_ms), false, MAX_SLOW_MS },
 	{ "--max-message", offsetof(struct mount_options, registry.max_message_bytes), true,
 	  1 << 20 },
 };
@@ -189,6 +191,8 @@ const GOptionEntry mount_option_entries[] = {
 	  "Seconds after which any transaction ends (default 86400)", "SECONDS" },
 	{ "max-message", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of a commit message (default 4K)", "SIZE" },
+	{ "slow-ms", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
 	{ "log-level", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_log_level),
 	  "error, warning, info (the default) or debug", "LEVEL" },
 	{ "options", 'o', 0, G_OPTION_ARG_CALLBACK, CALLBACK(add_fuse_options),

@@ -310,6 +310,7 @@ static void commit_done(const struct program_result *result, void *arg)
 
 	if (outcome == -ECANCELED || outcome == -EACCES)
 		conflicts = conflicts_from_result(txn->store, result, commit->items);
+	registry_note_outcome(txn->registry, outcome, conflicts);
 	pthread_mutex_lock(&txn->lock);
 	waiters = settle_locked(txn, outcome, result->revision, conflicts);
 	pthread_mutex_unlock(&txn->lock);

@@ -35,6 +35,8 @@ struct registry {
 	uint64_t last_number;  /* lock */
 	uint64_t abandoned;    /* lock */
 	int64_t due_us;	       /* lock: monotonic, when the next time-out may be due */
+
+	struct registry_metrics metrics; /* lock; all but `begun` */
 };
 
 void registry_options_init(struct registry_options *options)
@@ -368,6 +370,43 @@ uint64_t registry_count(struct registry *registry)
 	count = g_hash_table_size(registry->by_name);
 	pthread_mutex_unlock(&registry->lock);
 	return count;
+}
+
+void registry_get_metrics(struct registry *registry, struct registry_metrics *ret)
+{
+	pthread_mutex_lock(&registry->lock);
+	*ret = registry->metrics;
+	ret->begun = registry->last_number;
+	pthread_mutex_unlock(&registry->lock);
+}
+
+static unsigned kinds_of(const GPtrArray *conflicts)
+{
+	unsigned kinds = 0;
+
+	for (guint i = 0; conflicts && i < conflicts->len; i++) {
+		const struct conflict *conflict = g_ptr_array_index(conflicts, i);
+
+		kinds |= 1U << conflict->kind;
+	}
+	return kinds;
+}
+
+void registry_note_outcome(struct registry *registry, int outcome, const GPtrArray *conflicts)
+{
+	struct registry_metrics *metrics = &registry->metrics;
+	unsigned kinds = kinds_of(conflicts);
+
+	pthread_mutex_lock(&registry->lock);
+	if (outcome == 0)
+		metrics->committed++;
+	else if (conflicts)
+		metrics->conflicts++;
+	else
+		metrics->failed++;
+	for (unsigned kind = 0; kind < TXN_CONFLICT_KINDS; kind++)
+		metrics->conflict_kinds[kind] += kinds >> kind & 1;
+	pthread_mutex_unlock(&registry->lock);
 }
 
 uint64_t registry_abandoned(struct registry *registry)

@@ -14,6 +14,11 @@ static const char *const conflict_names[] = {
 	[CONFLICT_WRITE] = "write",   [CONFLICT_ACCESS] = "access",
 };
 
+const char *txn_conflict_kind_name(unsigned kind)
+{
+	return conflict_names[kind];
+}
+
 #define NUMBER G_GUINT64_FORMAT
 
 /* A key as a field; the root directory, whose key is empty, as a slash. */

@@ -32,6 +32,8 @@ enum conflict_kind {
 	CONFLICT_ACCESS
 };
 
+G_STATIC_ASSERT(CONFLICT_ACCESS + 1 == TXN_CONFLICT_KINDS);
+
 /* One line of `conflicts`: what was seen, what was found, and the commit that made it so. */
 struct conflict {
 	enum conflict_kind kind;
@@ -117,6 +119,8 @@ void txn_set_last_error_locked(struct txn *txn, char *text); /* takes `text` */
 
 /* Called by txn_end with no lock held: forgets its name, tells the hook. */
 void registry_forget(struct registry *registry, struct txn *txn, bool abandoned);
+/* Counts a commit that came back with `outcome`; `conflicts` (may be NULL) of struct conflict. */
+void registry_note_outcome(struct registry *registry, int outcome, const GPtrArray *conflicts);
 struct accounts *registry_accounts(struct registry *registry);
 struct store *registry_store(struct registry *registry);
 /* A time-out may be due earlier than it was. */

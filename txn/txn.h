@@ -136,6 +136,23 @@ uint64_t registry_count(struct registry *registry);
 /* Transactions that ended with writes that were not committed. */
 uint64_t registry_abandoned(struct registry *registry);
 
+enum { TXN_CONFLICT_KINDS = 5 };
+
+/* What came of transactions since the registry was made. */
+struct registry_metrics {
+	uint64_t begun;
+	uint64_t committed; /* of those that wrote something */
+	uint64_t conflicts; /* commits refused: something had changed, or permission was gone */
+	uint64_t failed;    /* commits the store could not make */
+	uint64_t conflict_kinds[TXN_CONFLICT_KINDS]; /* of the conflicts: a commit counts once
+						      * for each kind of item it failed for */
+};
+
+void registry_get_metrics(struct registry *registry, struct registry_metrics *ret);
+
+/* "exists", "value", "list", "write", "access". */
+const char *txn_conflict_kind_name(unsigned kind);
+
 /* Begins a transaction on the newest snapshot. `name` NULL: one is chosen, and the process
  * `owner` owns it. A name of digits, also digits, dot and anything, claims the process of
  * that number as `tid` sees it. `credentials` (copied) are the beginner's.

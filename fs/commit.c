@@ -31,18 +31,18 @@ struct waiting_done {
 	void *arg;
 };
 
-/* Something to tell, in turn: a name, or somebody who waits. */
+/* Something to tell, in turn: a name, pages, or somebody who waits. */
 struct notice {
 	uint64_t parent_id;
-	uint64_t node_id; /* what had the name */
-	char *name;	  /* NULL: somebody who waits */
-	struct waiting_done *waiting;
+	uint64_t node_id;	      /* what had the name, or has the pages */
+	char *name;		      /* NULL: pages, or somebody who waits */
+	struct waiting_done *waiting; /* NULL: pages, or a name */
 };
 
 struct notifier {
 	struct fs *fs;	  /* set once */
 	pthread_t thread; /* set once */
-	gint untold;	  /* atomic: names in the queue or being told */
+	gint untold;	  /* atomic: names and pages in the queue or being told */
 	gint abandoned;	  /* atomic: the thread is left behind */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -118,8 +118,12 @@ static void *tell_kernel(void *arg)
 			fuse_lowlevel_notify_inval_entry(notifier->fs->session, notice->parent_id,
 							 notice->name, strlen(notice->name));
 			name_is_forgotten(notifier, notice->node_id);
-			g_atomic_int_add(&notifier->untold, -1);
+		} else if (!notice->waiting) {
+			fuse_lowlevel_notify_inval_inode(notifier->fs->session, notice->node_id, 0,
+							 0);
 		}
+		if (!notice->waiting)
+			g_atomic_int_add(&notifier->untold, -1);
 		notice_free(notice);
 	}
 	return NULL;
@@ -169,6 +173,15 @@ void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const c
 	notice->parent_id = parent_id;
 	notice->node_id = node_id;
 	notice->name = g_strdup(name);
+	g_atomic_int_inc(&notifier->untold);
+	push_notice(notifier, notice);
+}
+
+void notifier_forget_pages(struct notifier *notifier, uint64_t node_id)
+{
+	struct notice *notice = g_new0(struct notice, 1);
+
+	notice->node_id = node_id;
 	g_atomic_int_inc(&notifier->untold);
 	push_notice(notifier, notice);
 }
@@ -406,8 +419,15 @@ void commit_seen(const struct log_entry *commit, void *arg)
 
 /* ---- Trees of transactions ------------------------------------------------------ */
 
+/* Whoever has the file open reads nothing any more, or the value of its open again. */
+static bool has_wrong_pages(const struct node *node, enum tree_change change)
+{
+	return node->cached > 0 && (change == TREE_ENDED || node->generation > 0);
+}
+
 /* The names below the top of the tree take what lies below them along. */
-static void collect_tree_locked(struct fs *fs, struct txn *txn, GArray *ids)
+static void collect_tree_locked(struct fs *fs, struct txn *txn, enum tree_change change,
+				GArray *ids)
 {
 	struct node_table *table = &fs->nodes;
 	struct node *transactions = node_child_locked(table, table->root, "txn");
@@ -417,7 +437,7 @@ static void collect_tree_locked(struct fs *fs, struct txn *txn, GArray *ids)
 
 	if (!directory || directory->txn != txn)
 		return;
-	if (txn_is_gone(txn))
+	if (change == TREE_ENDED)
 		g_array_append_val(ids, directory->id);
 	if (!keys)
 		return;
@@ -425,20 +445,45 @@ static void collect_tree_locked(struct fs *fs, struct txn *txn, GArray *ids)
 		const struct node *node = link->data;
 
 		g_array_append_val(ids, node->id);
+		if (has_wrong_pages(node, change))
+			notifier_forget_pages(fs->pages, node->id);
 		if (node->parent && node->state == NODE_LIVE &&
 		    (node->parent == keys || node->handles > 0))
 			notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
 	}
 }
 
-void tree_invalidated(struct fs *fs, struct txn *txn)
+void tree_invalidated(struct fs *fs, struct txn *txn, enum tree_change change)
 {
 	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 
 	pthread_mutex_lock(&fs->nodes.lock);
-	collect_tree_locked(fs, txn, ids);
+	collect_tree_locked(fs, txn, change, ids);
 	pthread_mutex_unlock(&fs->nodes.lock);
 	for (guint i = 0; i < ids->len; i++)
 		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
 						 0);
+}
+
+/* Names first, then pages. */
+struct told {
+	struct fs *fs;
+	notifier_done_fn *done;
+	void *arg;
+};
+
+static void names_told(void *arg)
+{
+	struct told *told = arg;
+
+	notifier_when_told(told->fs->pages, told->done, told->arg);
+	g_free(told);
+}
+
+void tree_when_told(struct fs *fs, notifier_done_fn *done, void *arg)
+{
+	struct told *told = g_new(struct told, 1);
+
+	*told = (struct told){ fs, done, arg };
+	notifier_when_told(fs->notifier, names_told, told);
 }

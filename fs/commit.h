@@ -27,10 +27,15 @@ void commit_seen(const struct log_entry *commit, void *arg);
  * where no commit is seen. */
 void names_changed(struct fs *fs, const struct name_change *change);
 
-/* All nodes of a transaction's tree are of an old round, or the transaction has ended: the
- * kernel asks again for what it has cached of them, names once they are told
- * (notifier_when_told). */
-void tree_invalidated(struct fs *fs, struct txn *txn);
+/* What became of a transaction's tree. */
+enum tree_change {
+	TREE_ENDED,	/* with the transaction */
+	TREE_NEW_ROUND, /* all its nodes are of an old one */
+};
+
+/* The kernel asks again for what it has cached of the tree; names and pages once they are
+ * told (tree_when_told). */
+void tree_invalidated(struct fs *fs, struct txn *txn, enum tree_change change);
 
 struct notifier *notifier_new(struct fs *fs);
 /* False: its thread could not be ended in time, and what it uses must be left as it is. */
@@ -39,11 +44,18 @@ bool notifier_free(struct notifier *notifier);
 void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name,
 			  uint64_t node_id);
 
+/* The kernel shall forget what it has cached of a file's content. It waits for READs of the
+ * file that are under way, and for nothing else: of fs->pages. */
+void notifier_forget_pages(struct notifier *notifier, uint64_t node_id);
+
 typedef void notifier_done_fn(void *arg);
 /* Calls done(arg) once when the kernel has forgotten all names until now, but at most ten
  * milliseconds from now: a busy directory can keep the notifier waiting for long, and
  * nobody else shall be. Often before this returns. */
 void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg);
+
+/* notifier_when_told of names and pages. */
+void tree_when_told(struct fs *fs, notifier_done_fn *done, void *arg);
 
 /* Attributes as stat(2) shows them, and changes of them. */
 void attributes_merge(struct attributes *into, const struct attributes *changes);

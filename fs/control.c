@@ -313,6 +313,12 @@ void control_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 		reply_control(fs, req, parent, name, &txn_control, txn);
 }
 
+/* Nobody reads on in what is open in it. */
+static void reply_ended(void *arg)
+{
+	reply_error(arg, 0);
+}
+
 /* The kernel has checked the sticky directory: the caller may end it. It forgets the name
  * by itself. */
 void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const char *name)
@@ -326,11 +332,13 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 	else if (parent->control->entries == PLACE_TRANSACTIONS &&
 		 !find_row(PLACE_TRANSACTIONS, name))
 		r = registry_find(fs->registry, name, &txn);
-	if (r == 0) {
-		txn_end(txn);
-		names_changed(fs, &change);
+	if (r < 0) {
+		reply_error(req, r);
+		return;
 	}
-	reply_error(req, r);
+	txn_end(txn);
+	names_changed(fs, &change);
+	notifier_when_told(fs->pages, reply_ended, req);
 }
 
 /* Removing a control file of a transaction, as rm -rf does, ends it. */
@@ -345,7 +353,7 @@ void control_unlink(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 		pthread_mutex_lock(&fs->nodes.lock);
 		node_detach_locked(&fs->nodes, parent, NODE_UNLINKED);
 		pthread_mutex_unlock(&fs->nodes.lock);
-		reply_error(req, 0);
+		notifier_when_told(fs->pages, reply_ended, req);
 	}
 }
 
@@ -355,7 +363,7 @@ void control_txn_ended(struct txn *txn, void *arg)
 	struct node *transactions;
 
 	provisional_settle_txn(fs, txn, NULL); /* which lets go of it */
-	tree_invalidated(fs, txn);
+	tree_invalidated(fs, txn, TREE_ENDED);
 	pthread_mutex_lock(&fs->nodes.lock);
 	transactions = node_child_locked(&fs->nodes, fs->nodes.root, "txn");
 	if (transactions)
@@ -662,8 +670,8 @@ static void reply_new_round(struct handle *handle, fuse_req_t req, size_t size, 
 	}
 	written = g_new(struct written, 1);
 	*written = (struct written){ handle->fs, req, size, 0 };
-	tree_invalidated(handle->fs, handle->node->txn);
-	notifier_when_told(written->fs->notifier, reply_told, written);
+	tree_invalidated(handle->fs, handle->node->txn, TREE_NEW_ROUND);
+	tree_when_told(written->fs, reply_told, written);
 }
 
 static void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t size)

@@ -1,8 +1,11 @@
 /* Open files. On the live tree a reader's handle holds the value of its open, a writer's
- * has a session. In a transaction reads and writes go to its view at once. All handles use
- * direct I/O: a writer's open(O_TRUNC) empties the page cache that readers share. */
+ * has a session. In a transaction reads and writes go to its view at once. Live handles use
+ * direct I/O: a writer's open(O_TRUNC) empties the page cache that readers share. In a
+ * transaction small files that it has not written are read through the page cache, so that
+ * reading one again costs its OPEN alone. */
 #include "fs/tree.h"
 
+#include "fs/commit.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -134,6 +137,27 @@ static int truncate_in_view(struct fs *fs, fuse_req_t req, struct node *node, co
 	return apply_in_view(fs, node, program, NULL);
 }
 
+/* A value that one READ fills the page cache with: for larger ones direct I/O asks for more
+ * at a time. */
+enum { CACHED_SIZE_MAX = 128 * 1024 };
+
+/* Whether the handle may read through the kernel's page cache. What the snapshot has cannot
+ * change, so long as the transaction does not write it; each WRITE counts in `generation`
+ * before it looks for such handles (see reply_written). */
+static bool use_page_cache(struct fs *fs, struct handle *handle)
+{
+	struct node *node = handle->node;
+
+	if (writes(handle->flags) || !handle->record ||
+	    handle->record->size_bytes > CACHED_SIZE_MAX)
+		return false;
+	pthread_mutex_lock(&fs->nodes.lock);
+	handle->cached = node->generation == 0;
+	node->cached += handle->cached;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return handle->cached;
+}
+
 static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 			struct fuse_file_info *info)
 {
@@ -154,7 +178,8 @@ static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 	handle->round = node->round;
 	if (reads && !truncate)
 		handle->record = g_steal_pointer(&record);
-	info->direct_io = 1;
+	info->keep_cache = use_page_cache(fs, handle);
+	info->direct_io = !info->keep_cache;
 	info->noflush = 1; /* every write is in the view when it returns */
 	reply_open(req, handle, info);
 	return 0;
@@ -536,6 +561,40 @@ static int write_in_view(struct handle *handle, fuse_req_t req, const char *data
 	return apply_in_view(fs, node, program, NULL);
 }
 
+struct written {
+	fuse_req_t req;
+	size_t size;
+};
+
+static void pages_told(void *arg)
+{
+	struct written *written = arg;
+
+	fuse_reply_write(written->req, written->size);
+	g_free(written);
+}
+
+/* The kernel has dropped the pages of what is written before it sent the WRITE, but a READ
+ * that came in between has filled them again with the old value. Linux 6.18 was seen to drop
+ * them after the WRITE once more; others do not. */
+static void reply_written(struct fs *fs, struct node *node, fuse_req_t req, size_t size)
+{
+	struct written *written;
+	bool cached;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	cached = node->cached > 0;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	if (!cached) {
+		fuse_reply_write(req, size);
+		return;
+	}
+	written = g_new(struct written, 1);
+	*written = (struct written){ req, size };
+	notifier_forget_pages(fs->pages, node->id);
+	notifier_when_told(fs->pages, pages_told, written);
+}
+
 void tree_write(struct handle *handle, fuse_req_t req, const char *data, size_t size, off_t offset)
 {
 	int r;
@@ -548,5 +607,5 @@ void tree_write(struct handle *handle, fuse_req_t req, const char *data, size_t 
 	if (r < 0)
 		reply_error(req, r);
 	else
-		fuse_reply_write(req, size);
+		reply_written(handle->fs, handle->node, req, size);
 }

@@ -123,6 +123,7 @@ static int start(struct fs *fs, char **ret_message)
 		return r;
 	}
 	fs->notifier = notifier_new(fs);
+	fs->pages = notifier_new(fs);
 	fs->housekeeper = housekeeper_new(fs);
 	store_watch(fs->store, commit_seen, fs);
 	store_on_lead(fs->store, step_down, NULL);
@@ -187,7 +188,7 @@ void fs_free(struct fs *fs)
 	drop_handles(fs);
 	store_watch(fs->store, NULL, NULL);
 	store_on_lead(fs->store, NULL, NULL);
-	if (fs->notifier && !notifier_free(fs->notifier))
+	if (fs->notifier && (!notifier_free(fs->notifier) || !notifier_free(fs->pages)))
 		return; /* its thread still has the session and us */
 	if (fs->session)
 		fuse_session_destroy(fs->session);

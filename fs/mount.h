@@ -22,7 +22,8 @@ struct fs {
 	struct node *live_root;	      /* set once: keys/, held */
 	struct node_table nodes;
 	GHashTable *handles;		 /* of the node table's lock: all struct handle */
-	struct notifier *notifier;	 /* set once */
+	struct notifier *notifier;	 /* set once: of names */
+	struct notifier *pages;		 /* set once: of pages, which never wait for names */
 	struct housekeeper *housekeeper; /* set once */
 	struct requests *requests;	 /* set once: counts them */
 	uid_t owner_uid;		 /* set once: who mounted */
@@ -85,6 +86,7 @@ struct handle {
 	struct session *session; /* live, opened for writing */
 	GBytes *value;		 /* live, for reading: the value at OPEN, NULL: empty */
 	struct record *record;	 /* in a transaction, for reading: the record at OPEN */
+	bool cached;		 /* in a transaction: reads through the kernel's page cache */
 	uint64_t round;		 /* in a transaction: when it was opened */
 
 	/* Directories: pinned at the first READDIR, and again after rewinddir. */

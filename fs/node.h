@@ -58,6 +58,7 @@ struct node {
 	enum node_state state;
 	uint64_t round;		    /* of the transaction, when it was last known to be right */
 	guint handles;		    /* open ones */
+	guint cached;		    /* in a transaction: of these, through the page cache */
 	uint64_t generation;	    /* in a transaction: writes through this node */
 	uint64_t create_revision;   /* live: of the newest record known of it */
 	char *moved_to;		    /* stale: the key that a transaction gave the file; or NULL */

@@ -98,6 +98,8 @@ void handle_free(struct handle *handle)
 	pthread_mutex_unlock(&fs->poll_lock);
 	pthread_mutex_lock(&fs->nodes.lock);
 	handle->node->handles--;
+	if (handle->cached)
+		handle->node->cached--;
 	if (handle->node->handles == 0)
 		unshared = g_steal_pointer(&handle->node->value);
 	g_hash_table_remove(fs->handles, handle);

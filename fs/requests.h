@@ -4,7 +4,7 @@
 
 #include "store/store.h"
 
-#include <fuse_lowlevel.h>
+struct fuse_session;
 
 enum { REQUEST_KINDS = 64, NOTICE_KINDS = 8 };
 

@@ -29,7 +29,7 @@
 /* A request that comes faster than this was there before it was asked for. */
 #define WAITING_NS 4000
 /* So many of them in a row call for help. */
-#define WAITING_MANY 8
+#define WAITING_MANY 2
 
 enum role {
 	ROLE_NONE,

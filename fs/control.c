@@ -391,7 +391,9 @@ void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 	if (session_wait_for_release(fs, req, node, NULL, SESSION_ANY, info->flags, open_again))
 		return;
 	info->direct_io = 1;
-	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY;
+	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
+	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
+			node->control->action != act_commit;
 	reply_open(req, handle_new(fs, node, info->flags), info);
 }
 
@@ -650,6 +652,7 @@ void control_flush(struct handle *handle)
 {
 	bool begun;
 
+	/* An older kernel sends it for every file. */
 	if (handle->node->control->action != act_commit || (handle->flags & O_ACCMODE) == O_RDONLY)
 		return;
 	pthread_mutex_lock(&handle->lock);

@@ -429,6 +429,12 @@ static int run(struct action *action)
 	case OP_ATTR:
 		return op_attr(action);
 	case OP_PROGRAM:
+	case OP_DELETE_TREE:
+	case OP_GET:
+	case OP_ADD:
+	case OP_MIN:
+	case OP_MAX:
+	case OP_APPEND:
 		break;
 	}
 	g_assert_not_reached();

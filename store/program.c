@@ -79,9 +79,12 @@ void program_free(struct program *program)
 struct compare *program_compare(struct program *program, enum compare_target target,
 				enum compare_operator relation, const char *key, uint64_t number)
 {
-	struct compare *compare = g_new(struct compare, 1);
+	struct compare *compare = g_new0(struct compare, 1);
 
-	*compare = (struct compare){ target, relation, g_strdup(key), number, NULL };
+	compare->target = target;
+	compare->operator= relation;
+	compare->key = g_strdup(key);
+	compare->number = number;
 	g_ptr_array_add(program->compares, compare);
 	return compare;
 }

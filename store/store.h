@@ -130,12 +130,17 @@ enum compare_operator {
 	COMPARE_GREATER_EQUAL,
 };
 
+/* Holds of one key, or, when `tree`, of every value and symbolic link that is `key` or lies
+ * below it; where there is none it is as for an absent key. */
 struct compare {
 	enum compare_target target;
 	enum compare_operator operator;
 	char *key;
 	uint64_t number;
 	GBytes *value; /* COMPARE_VALUE only; compared as bytes */
+	bool tree;
+	unsigned line; /* where it stands in a text, from 1, for failures; 0: in none */
+	unsigned column;
 };
 
 enum {
@@ -177,12 +182,25 @@ enum op_kind {
 	OP_RENAME,  /* moves a key, or a directory with all below it, as rename(2) does */
 	OP_ATTR,    /* changes attributes; -ENOENT where absent */
 	OP_PROGRAM, /* a nested program; its compares see the state before the whole */
+	/* Removes the key and all below it (of the root: all below it); absent: changes
+	 * nothing. */
+	OP_DELETE_TREE,
+	OP_GET,	   /* changes nothing; sees what earlier operations of the program did */
+	OP_ADD,	   /* the value is a number and becomes its sum with `number` (see struct op) */
+	OP_MIN,	   /* ... the smaller of the two */
+	OP_MAX,	   /* ... the larger of the two */
+	OP_APPEND, /* adds `value` at the end of the value; creates the key where it is absent */
 };
 
 enum {
-	OP_EXCLUSIVE = 1 << 0, /* put: -EEXIST when the key is there; rename: NOREPLACE */
-	OP_EXCHANGE = 1 << 1,  /* rename: the two change places */
-	OP_PRESENT = 1 << 2,   /* delete, rmdir: -ENOENT when absent */
+	OP_EXCLUSIVE = 1 << 0,	/* put: -EEXIST when the key is there; rename: NOREPLACE */
+	OP_EXCHANGE = 1 << 1,	/* rename: the two change places */
+	OP_PRESENT = 1 << 2,	/* delete, rmdir: -ENOENT when absent */
+	OP_PARENTS = 1 << 3,	/* put, append, numbers: missing directories above are made */
+	OP_TREE = 1 << 4,	/* get: the key and everything below it */
+	OP_KEYS_ONLY = 1 << 5,	/* get: records without values */
+	OP_COUNT_ONLY = 1 << 6, /* get: no records */
+	OP_PREVIOUS = 1 << 7,	/* what changes or removes keys: the output has what they were */
 };
 
 struct program;
@@ -190,18 +208,26 @@ struct program;
 /* One operation. What is created takes `mode`, and uid and gid of the program's
  * credentials (the gid of a setgid directory, which a new directory is in turn); then, as
  * on what is there already, `changes` is applied. A put keeps the attributes it does not
- * change; the modification time becomes the commit's unless `changes` has it. */
+ * change; the modification time becomes the commit's unless `changes` has it.
+ * Numbers are signed 64-bit ones as decimal text: a value is an optional minus, digits, and
+ * at most one newline at the end, which is kept. Absent counts as 0. -EDOM: the value is no
+ * number; -ERANGE: the sum is too large. What leaves the number of a key as it was changes
+ * nothing. */
 struct op {
 	enum op_kind kind;
 	unsigned flags;
 	char *key;
 	char *target;	  /* rename: the new key */
-	GBytes *value;	  /* put: the value; symlink: the text of the link */
+	GBytes *value;	  /* put, append: the value; symlink: the text of the link */
+	int64_t number;	  /* add, min, max */
+	uint64_t limit;	  /* get: of the keys found, in byte order, so many; 0: all */
 	GPtrArray *edits; /* patch: of struct edit, in order */
 	uint32_t mode;	  /* of what is created */
 	uint64_t ino;	  /* of what is created; 0: a new one */
 	struct attributes changes;
 	struct program *program; /* OP_PROGRAM */
+	unsigned line;		 /* where it stands in a text, from 1, for failures; 0: in none */
+	unsigned column;
 };
 
 /* On whose behalf something is done. */
@@ -209,6 +235,7 @@ struct credentials {
 	uid_t uid;
 	gid_t gid;
 	GArray *groups; /* gid_t, supplementary; NULL: none */
+	uint32_t umask; /* taken off the mode of what is created; 0: modes are as wanted */
 	pid_t pid;	/* of the process, for the log; 0: not known */
 	char *command;	/* its name, for the log; NULL: not known */
 };
@@ -221,13 +248,17 @@ DEFINE_AUTOPTR(credentials, credentials_free);
  * else-operations; atomically, under one revision if they change anything. Whatever the
  * compares say it never removes a directory that is not empty, never writes below one
  * that is absent, and, when `checked`, never writes what its credentials may not write at
- * that revision: then nothing of it is applied. */
+ * that revision: then nothing of it is applied. With `checked_reads` the same goes for what
+ * it compares and gets: as by files, the directories above must be searchable, those of a
+ * tree readable, and values that are compared or got readable. */
 struct program {
 	GPtrArray *compares;		 /* struct compare */
 	GPtrArray *then_ops;		 /* struct op */
 	GPtrArray *else_ops;		 /* struct op; NULL: none */
 	struct credentials *credentials; /* author and owner of what is created; owned */
 	bool checked;			 /* permissions are checked at the revision */
+	bool checked_reads;		 /* those to read, too */
+	uint64_t max_output_bytes;	 /* of keys and values in outputs: -EDQUOT; 0: no outputs */
 	char *id;			 /* of the transaction, for the log; NULL: none */
 	char *message;			 /* for the log; NULL: none */
 	void *origin;			 /* the submitter's, handed to watchers; not owned */
@@ -257,12 +288,33 @@ int edits_apply(GBytes *value, const GPtrArray *edits, uint64_t max_bytes, GByte
 /* Why a program did not do what it says: a compare that did not hold, or an operation
  * that was refused. */
 struct failure {
-	bool compare;		  /* a compare, otherwise an operation */
-	guint index;		  /* of the compare in `compares`, or of the op in its path */
-	int error;		  /* operation: negative errno */
-	char *key;		  /* the key that stood in the way */
-	uint64_t found;		  /* compare: the number found */
-	uint64_t change_revision; /* of the commit that made it so; 0: unknown */
+	bool compare;			/* a compare, otherwise an operation */
+	guint index;			/* of the compare in `compares`, or of the op in its path */
+	const struct compare *expected; /* compare: which; borrowed */
+	const struct op *op;		/* operation: which; borrowed */
+	int error;			/* operation: negative errno; compare: why it could not
+					 * be read, or 0 */
+	char *key;			/* the key that stood in the way */
+	bool absent;			/* compare: there was no such key */
+	uint64_t found;			/* compare: the number found */
+	GBytes *found_value;		/* compare of a value: that found; NULL: there was none */
+	uint64_t change_revision;	/* of the commit that made it so; 0: unknown */
+};
+
+/* A key as a program found it. */
+struct found {
+	char *key;
+	struct record *record; /* without its value where only keys were asked for */
+};
+
+/* What one operation of the path has to tell. */
+struct output {
+	const struct op *op; /* borrowed */
+	uint64_t count;	     /* get: keys there are, whatever its limit; delete: keys removed;
+			      * directories aside */
+	int64_t number;	     /* add, min, max: the number as it is now */
+	GPtrArray *found;    /* struct found, in byte order of keys: what a get found, or, for
+			      * OP_PREVIOUS, what was there before; NULL: nothing */
 };
 
 struct program_result {
@@ -272,7 +324,9 @@ struct program_result {
 	uint64_t revision;   /* that revision, or the one the program saw */
 	GPtrArray *failures; /* struct failure: compares, or all refused operations */
 	GPtrArray *records;  /* struct record after each operation of the path, or NULL;
-			      * a rename's is that of its target */
+			      * a rename's is that of its target; empty where there are outputs */
+	GArray *outputs;     /* struct output of each operation of the path, nested ones in
+			      * their place; NULL: none were asked for, or nothing was done */
 };
 
 /* `result` and what it holds are valid during the call only. Called from any thread, with
@@ -285,7 +339,7 @@ typedef void program_done_fn(const struct program_result *result, void *arg);
  * Errors in the result: -EIO the store failed while writing and the outcome is unknown
  * until it is opened again; -EROFS it had failed before; -ENOSPC; -EFBIG a value is too
  * long; and of operations -ENOENT -EEXIST -ENOTDIR -EISDIR -ENOTEMPTY -EINVAL -ELOOP
- * -EACCES -EPERM -EDQUOT (a rename of too many keys). */
+ * -EACCES -EPERM -EDQUOT (too many keys, or outputs) -EDOM -ERANGE (numbers). */
 void store_submit(struct store *store, struct program *program, program_done_fn *done, void *arg);
 
 /* From now on lead(arg) is called by each thread that submits and finds that it has to lead a

@@ -274,7 +274,7 @@ static int model_step(struct tree *tree, const struct step *step)
 		node->mode = step->mode;
 		node->changed = true;
 		return 0;
-	case OP_PROGRAM:
+	default:
 		break;
 	}
 	abort();

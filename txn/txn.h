@@ -57,6 +57,39 @@ void text_append_escaped(GString *out, const char *text);
 /* Appends `time_ns` since the epoch as RFC 3339 in UTC, with milliseconds. */
 void text_append_time(GString *out, int64_t time_ns);
 
+/* ---- Program texts --------------------------------------------------------------- */
+
+struct program_limits {
+	uint64_t max_text_bytes; /* -EFBIG */
+	unsigned max_depth;	 /* of programs in programs */
+	uint64_t max_lines;	 /* compares and operations, those of all nested programs too */
+};
+
+/* Defaults: 16 MiB, 1,000 deep, 1,000,000 lines. */
+void program_limits_init(struct program_limits *limits);
+
+/* Parses the `text` of a program (program_text.c has the grammar) and checks that what can
+ * run together does not overlap: no key is written twice, or written and deleted. What puts
+ * create is made as if by `credentials` (copied) with mode 0666, missing directories with
+ * 0777, both less their umask; `checked` and outputs are left to the caller.
+ * -EINVAL: it is no program, or overlaps; -EFBIG: it is too large. Then *ret_errors has a
+ * line "ERROR LINE:COLUMN text" for each of the first 20 errors, in the order of the text;
+ * columns count characters. */
+int program_parse(const char *text, size_t text_bytes, const struct credentials *credentials,
+		  const struct program_limits *limits, struct program **ret, GString **ret_errors);
+
+/* The reply to `program`, which was parsed from a text and ran to `result`:
+ * "SUCCESS REVISION" or "FAILURE REVISION", the compares that failed, and what each
+ * operation has to tell; or ERROR lines as above when it was refused or the store failed. */
+GString *program_reply(const struct program *program, const struct program_result *result);
+
+/* The same as one JSON object. What is no valid UTF-8 is base64, under a name of its own:
+ * "key_base64" in place of "key", "value_base64" in place of "value". */
+GString *program_reply_json(const struct program *program, const struct program_result *result);
+
+/* ERROR lines as the JSON object that program_reply_json gives for them. */
+GString *program_errors_json(const GString *errors);
+
 /* ---- Views ---------------------------------------------------------------------- */
 
 /* What is read of a view, and so depended upon. */

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { MAY_SEARCH = 1, MAY_WRITE = 2 };
+enum { MAY_SEARCH = 1, MAY_WRITE = 2, MAY_READ = 4 };
 
 static bool in_group(const struct credentials *credentials, gid_t gid)
 {
@@ -57,6 +57,16 @@ int access_check_search(struct overlay *overlay, const struct credentials *crede
 			return 0;
 		length = (size_t)(slash - key);
 	}
+}
+
+int access_check_read(const struct credentials *credentials, const struct record *record)
+{
+	return allows(credentials, record, MAY_READ) ? 0 : -EACCES;
+}
+
+int access_check_list(const struct credentials *credentials, const struct record *directory)
+{
+	return allows(credentials, directory, MAY_READ | MAY_SEARCH) ? 0 : -EACCES;
 }
 
 int access_check_write(const struct credentials *credentials, const struct record *record,

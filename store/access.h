@@ -8,6 +8,12 @@
 int access_check_search(struct overlay *overlay, const struct credentials *credentials,
 			const char *key);
 
+/* The value of `record` may be read. */
+int access_check_read(const struct credentials *credentials, const struct record *record);
+
+/* The entries of `directory` may be listed and reached. */
+int access_check_list(const struct credentials *credentials, const struct record *directory);
+
 /* The value of `record` may be written; `changes` come with the write. */
 int access_check_write(const struct credentials *credentials, const struct record *record,
 		       const struct attributes *changes);

@@ -148,7 +148,7 @@ static void run_job(struct group *group, struct job *job)
 		if (r < 0)
 			evaluation_fail(evaluation, r);
 	}
-	evaluation->result.revision = group->revision;
+	evaluation_finish(evaluation, group->revision);
 }
 
 /* ---- One group ------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include "store/evaluate.h"
 #include "store/log.h"
 #include "store/overlay.h"
+#include "store/program.h"
 #include "store/statistics.h"
 
 #include <dirent.h>
@@ -110,37 +111,60 @@ static int list(struct snapshot *snapshot, const char *directory, const char *af
 
 /* ---- Programs ------------------------------------------------------------------- */
 
-static void submit(struct store *store, struct program *program, program_done_fn *done, void *arg)
-{
-	committer_submit(&local_of(store)->committer, program, done, arg);
-}
-
 static uint64_t deleted_revision(void *arg, const char *key)
 {
 	return history_deleted_revision(arg, key);
 }
 
+/* Evaluates on the newest state, aside from the committer: the compares, and with `gets` the
+ * operations, none of which changes anything. */
+static void evaluate_aside(struct store *store, const struct program *program, bool gets,
+			   struct evaluation *evaluation)
+{
+	const struct overlay_limits none = { 0, 0, 0 };
+	g_autoptr(snapshot) snapshot = NULL;
+	g_autoptr(overlay) overlay = NULL;
+	int r = take_snapshot(store, 0, &snapshot);
+
+	if (r < 0) {
+		evaluation_fail(evaluation, r);
+		return;
+	}
+	overlay = overlay_new(snapshot, &none);
+	evaluation->before = overlay;
+	evaluation->arg = (void *)place_of(snapshot);
+	evaluate_compares(evaluation, program);
+	if (gets)
+		evaluate_path(evaluation, program, overlay, 0);
+	evaluation_finish(evaluation, snapshot->revision);
+}
+
+static void run_aside(struct store *store, const struct program *program, bool gets,
+		      program_done_fn *done, void *arg)
+{
+	struct evaluation evaluation = { .deleted_revision = deleted_revision };
+
+	evaluation_init(&evaluation);
+	evaluate_aside(store, program, gets, &evaluation);
+	done(&evaluation.result, arg);
+	evaluation_done(&evaluation);
+}
+
 static void evaluate(struct store *store, const struct program *program, program_done_fn *done,
 		     void *arg)
 {
-	const struct overlay_limits none = { 0, 0, 0 };
-	struct evaluation evaluation = { .deleted_revision = deleted_revision };
-	g_autoptr(snapshot) snapshot = NULL;
-	int r;
+	run_aside(store, program, false, done, arg);
+}
 
-	evaluation_init(&evaluation);
-	r = take_snapshot(store, 0, &snapshot);
-	if (r < 0) {
-		evaluation_fail(&evaluation, r);
-	} else {
-		evaluation.before = overlay_new(snapshot, &none);
-		evaluation.arg = (void *)place_of(snapshot);
-		evaluate_compares(&evaluation, program);
-		evaluation.result.revision = snapshot->revision;
-		overlay_free(evaluation.before);
+/* Who only looks does not keep those waiting who write: a snapshot is as true. */
+static void submit(struct store *store, struct program *program, program_done_fn *done, void *arg)
+{
+	if (program_writes(program)) {
+		committer_submit(&local_of(store)->committer, program, done, arg);
+		return;
 	}
-	done(&evaluation.result, arg);
-	evaluation_done(&evaluation);
+	run_aside(store, program, true, done, arg);
+	program_free(program);
 }
 
 static int read_log(struct store *store, uint64_t revision, struct log_entry **ret)

@@ -146,3 +146,19 @@ uint64_t program_bytes(const struct program *program)
 {
 	return ops_bytes(program->then_ops) + ops_bytes(program->else_ops);
 }
+
+static bool ops_write(const GPtrArray *ops)
+{
+	for (guint i = 0; ops && i < ops->len; i++) {
+		const struct op *op = ops->pdata[i];
+
+		if (op->kind == OP_PROGRAM ? program_writes(op->program) : op->kind != OP_GET)
+			return true;
+	}
+	return false;
+}
+
+bool program_writes(const struct program *program)
+{
+	return ops_write(program->then_ops) || ops_write(program->else_ops);
+}

@@ -41,9 +41,10 @@ static int get_found(struct action *action, const char *key, struct record *reco
 		record = whole;
 	}
 	r = bare ? 0 : action_check_read(action, record);
-	if (r < 0)
-		return action_refuse(action, key, r);
-	return output_add(action->output, action->overlay, key, record, bare, action->output_left);
+	if (r == 0)
+		r = output_add(action->output, action->overlay, key, record, bare,
+			       action->output_left);
+	return action_refuse(action, key, r);
 }
 
 static int visit_get(const char *key, struct record *record, const struct record *parent, void *arg)

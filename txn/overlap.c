@@ -31,6 +31,7 @@
 
 #include <string.h>
 
+#define KEY_SHOWN 200	     /* bytes of a key that an error shows */
 #define LEVEL_NONE G_MAXUINT /* below everything */
 
 /* ---- Levels ---------------------------------------------------------------------- */
@@ -228,7 +229,7 @@ static void tell(struct check *check, guint a, guint b)
 	const struct op *write = is_delete(later) ? earlier : later;
 	g_autoptr(GString) key = g_string_new(NULL);
 
-	text_append_shortened(key, write->key, strlen(write->key), 200);
+	text_append_shortened(key, write->key, strlen(write->key), KEY_SHOWN, '\0');
 	if (!is_delete(earlier) && !is_delete(later))
 		program_errors_add(check->errors, later->line, later->column,
 				   "the key '%s' is written twice: here and in line %u", key->str,

@@ -29,12 +29,11 @@ void program_errors_add(struct program_errors *errors, unsigned line, unsigned c
 /* The lines "ERROR LINE:COLUMN text" in the order of the text. */
 GString *program_errors_text(struct program_errors *errors);
 
-/* Appends at most `limit` bytes of text for an error or a reply, escaped, with "..." where
- * it was cut. */
-void text_append_shortened(GString *out, const char *bytes, size_t size, size_t limit);
-
-/* Appends as text_append_escaped does, NUL bytes and, as one more, `quote` (0: none). */
-void text_append_bytes(GString *out, const char *bytes, size_t size, char quote);
+/* How much of `bytes` is shown when it should not be more than `limit`: whole characters. */
+size_t text_shorten(const char *bytes, size_t size, size_t limit);
+/* Appends as text_append_escaped does so much of `bytes`, and "..." where that is not all;
+ * `quote` is escaped too. */
+void text_append_shortened(GString *out, const char *bytes, size_t size, size_t limit, char quote);
 
 /* ---- Lines and words (program_lex.c) --------------------------------------------- */
 
@@ -109,3 +108,15 @@ void line_parse_operation(struct lexer *lexer, struct program *program, bool oth
 /* Tells of everything in `program` that can run together and writes a key twice, or writes
  * and deletes it: at most one error for each operation that writes. */
 void overlap_check(const struct program *program, struct program_errors *errors);
+
+/* ---- Replies (program_reply.c; program_json.c has them in another form) ---------- */
+
+#define PROGRAM_FAILURES_MAX 1000 /* failed compares that a reply tells of */
+#define PROGRAM_FOUND_MAX 200	  /* bytes of the value that one found */
+
+const char *compare_target_name(enum compare_target target);
+const char *op_name(const struct op *op);
+bool op_has_count(const struct op *op);
+bool op_has_number(const struct op *op);
+/* True when what a compare of values found differs only by a final newline. */
+bool failure_is_newline(const struct failure *failure);

@@ -65,38 +65,36 @@ GString *program_errors_text(struct program_errors *errors)
 	return text;
 }
 
-void text_append_bytes(GString *out, const char *bytes, size_t size, char quote)
-{
-	const char special[] = { quote, '\0' };
-
-	while (size > 0) {
-		size_t length = 0;
-
-		while (length < size && bytes[length] != '\0' && bytes[length] != quote)
-			length++;
-		if (length > 0) {
-			g_autofree char *text = g_strndup(bytes, length);
-
-			text_append_escaped(out, text);
-		} else {
-			g_string_append(out, *bytes == '\0' ? "\\000" : "\\");
-			if (*bytes != '\0')
-				g_string_append(out, special);
-			length = 1;
-		}
-		bytes += length;
-		size -= length;
-	}
-}
-
-void text_append_shortened(GString *out, const char *bytes, size_t size, size_t limit)
+size_t text_shorten(const char *bytes, size_t size, size_t limit)
 {
 	size_t length = MIN(size, limit);
 
-	/* Not in the middle of a character. */
 	while (length < size && length > 0 && ((unsigned char)bytes[length] & 0xc0) == 0x80)
 		length--;
-	text_append_bytes(out, bytes, length, '\0');
+	return length;
+}
+
+void text_append_shortened(GString *out, const char *bytes, size_t size, size_t limit, char quote)
+{
+	size_t length = text_shorten(bytes, size, limit);
+	const char *end = bytes + length;
+	size_t part;
+
+	for (; bytes < end; bytes += part) {
+		for (part = 0; bytes + part < end && bytes[part] && bytes[part] != quote;)
+			part++;
+		if (part > 0) {
+			g_autofree char *text = g_strndup(bytes, part);
+
+			text_append_escaped(out, text);
+			continue;
+		}
+		part = 1;
+		if (*bytes == '\0')
+			g_string_append(out, "\\000");
+		else
+			g_string_append_printf(out, "\\%c", quote);
+	}
 	if (length < size)
 		g_string_append(out, "...");
 }

@@ -58,7 +58,7 @@ static void expected_at(struct lexer *lexer, const struct place *place, const ch
 
 	while (stop < lexer->line_end && !is_blank(*stop))
 		stop++;
-	text_append_shortened(found, place->at, (size_t)(stop - place->at), FOUND_MAX);
+	text_append_shortened(found, place->at, (size_t)(stop - place->at), FOUND_MAX, '\0');
 	g_string_append_c(found, '\'');
 	if (place->at == stop)
 		g_string_assign(found,
@@ -75,7 +75,7 @@ void lexer_expected_not(struct lexer *lexer, const char *expected, const struct 
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 
-	text_append_shortened(text, found->bytes, found->size, FOUND_MAX);
+	text_append_shortened(text, found->bytes, found->size, FOUND_MAX, '\0');
 	lexer_error(lexer, &found->place, "expected %s, found '%s'", expected, text->str);
 }
 

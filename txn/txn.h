@@ -78,14 +78,15 @@ void program_limits_init(struct program_limits *limits);
 int program_parse(const char *text, size_t text_bytes, const struct credentials *credentials,
 		  const struct program_limits *limits, struct program **ret, GString **ret_errors);
 
-/* The reply to `program`, which was parsed from a text and ran to `result`:
- * "SUCCESS REVISION" or "FAILURE REVISION", the compares that failed, and what each
- * operation has to tell; or ERROR lines as above when it was refused or the store failed. */
-GString *program_reply(const struct program *program, const struct program_result *result);
+/* The reply to a program that was parsed from a text and came to `result` (program_reply.c
+ * has its form): "SUCCESS REVISION" or "FAILURE REVISION", the compares that failed, and what
+ * each operation has to tell; or ERROR lines as above when it was refused, or the store
+ * failed. */
+GString *program_reply(const struct program_result *result);
 
-/* The same as one JSON object. What is no valid UTF-8 is base64, under a name of its own:
- * "key_base64" in place of "key", "value_base64" in place of "value". */
-GString *program_reply_json(const struct program *program, const struct program_result *result);
+/* The same as one JSON object (program_json.c has its form). What is no valid UTF-8 is base64
+ * under a name of its own, "value_base64" in place of "value". */
+GString *program_reply_json(const struct program_result *result);
 
 /* ERROR lines as the JSON object that program_reply_json gives for them. */
 GString *program_errors_json(const GString *errors);

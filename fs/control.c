@@ -4,6 +4,7 @@
 #include "fs/control.h"
 
 #include "fs/commit.h"
+#include "fs/eval.h"
 #include "fs/loop.h"
 #include "fs/metrics.h"
 #include "fs/readme.h"
@@ -39,9 +40,9 @@ struct control {
 	enum place entries; /* of a directory: what lies in it */
 };
 
-static text_fn text_readme, text_metrics, text_revision, text_status, text_new, text_commit,
-	text_message, text_isolation, text_timeout, text_txn_status, text_reads, text_writes,
-	text_conflicts;
+static text_fn text_readme, text_metrics, text_eval, text_revision, text_status, text_new,
+	text_commit, text_message, text_isolation, text_timeout, text_txn_status, text_reads,
+	text_writes, text_conflicts;
 static action_fn act_commit, act_restart, act_rebase, act_message, act_isolation, act_timeout;
 
 /* The order is that of listings: in a transaction `keys` comes last, so that rm -rf, which
@@ -49,6 +50,7 @@ static action_fn act_commit, act_restart, act_rebase, act_message, act_isolation
 static const struct control controls[] = {
 	{ PLACE_ROOT, "README", S_IFREG | 0444, text_readme, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "control", S_IFDIR | 0700, NULL, NULL, PLACE_NOWHERE },
+	{ PLACE_ROOT, "eval", S_IFREG | 0666, text_eval, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "keys", S_IFDIR, NULL, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "metrics", S_IFREG | 0400, text_metrics, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "revision", S_IFREG | 0444, text_revision, NULL, PLACE_NOWHERE },
@@ -381,6 +383,31 @@ static void open_again(fuse_req_t req, struct node *node, const char *name, int 
 	control_open(fuse_req_userdata(req), req, node, &info);
 }
 
+static void open_control(struct fs *fs, fuse_req_t req, struct node *node,
+			 struct fuse_file_info *info)
+{
+	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
+	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
+			node->control->action != act_commit;
+	reply_open(req, handle_new(fs, node, info->flags), info);
+}
+
+/* A program without a reader would never run. */
+static void open_eval(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
+{
+	struct handle *handle;
+
+	if ((info->flags & O_ACCMODE) == O_WRONLY) {
+		reply_error(req, -EINVAL);
+		return;
+	}
+	info->noflush = 1;
+	handle = handle_new(fs, node, info->flags);
+	if ((info->flags & O_ACCMODE) == O_RDWR)
+		handle->eval = eval_new(fs, opener_credentials(req));
+	reply_open(req, handle, info);
+}
+
 /* What was closed before is seen by what is told or begun here. */
 void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
 {
@@ -391,10 +418,10 @@ void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 	if (session_wait_for_release(fs, req, node, NULL, SESSION_ANY, info->flags, open_again))
 		return;
 	info->direct_io = 1;
-	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
-	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
-			node->control->action != act_commit;
-	reply_open(req, handle_new(fs, node, info->flags), info);
+	if (node->control->text == text_eval)
+		open_eval(fs, req, node, info);
+	else
+		open_control(fs, req, node, info);
 }
 
 static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
@@ -422,6 +449,10 @@ void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offs
 	GBytes *text = NULL;
 	int r = 0;
 
+	if (handle->eval) {
+		eval_read(handle, req, size, offset);
+		return;
+	}
 	pthread_mutex_lock(&handle->lock);
 	if (handle->text && (offset > 0 || handle->node->control->text == text_new))
 		text = g_bytes_ref(handle->text);
@@ -453,6 +484,14 @@ static int text_metrics(struct handle *handle, fuse_req_t req, GString **ret)
 {
 	(void)req;
 	*ret = metrics_text(handle->fs);
+	return 0;
+}
+
+static int text_eval(struct handle *handle, fuse_req_t req, GString **ret)
+{
+	(void)handle;
+	(void)req;
+	*ret = g_string_new(eval_usage);
 	return 0;
 }
 
@@ -584,6 +623,10 @@ void control_write(struct handle *handle, fuse_req_t req, const char *data, size
 {
 	action_fn *action = handle->node->control->action;
 
+	if (handle->eval) {
+		eval_write(handle, req, data, size);
+		return;
+	}
 	if (handle->node->txn)
 		provisional_settle_txn(handle->fs, handle->node->txn, NULL);
 

@@ -2,14 +2,19 @@
  *
  * Code outside fs/ includes this header and no other of fs/.
  *
- * Lock order: end hook of the registry -> node table -> housekeeper -> session -> registry
- * -> transaction -> accounts; left before right. A handle's lock is held while its listing
+ * Lock order: end hook of the registry -> node table -> eval -> housekeeper -> session ->
+ * registry -> transaction -> accounts; left before right. A handle's lock is held while its listing
  * or text is made. No lock is held while submitting to a store, replying to the kernel or
  * notifying it. */
 #pragma once
 
 #include "store/store.h"
 #include "txn/txn.h"
+
+#include <sys/ioctl.h>
+
+/* ioctl(2) on an open `eval`: its replies are JSON from now on. */
+#define FS_IOCTL_EVAL_JSON _IO(0xCF, 1)
 
 struct fs;
 

@@ -66,6 +66,8 @@ struct credentials *caller_credentials_process(fuse_req_t req, struct process *r
 /* The same without the process, which costs a look into /proc: for what is not a commit of
  * its own. */
 struct credentials *caller_rights(fuse_req_t req);
+/* The same with the umask of the caller, where the request does not bring it. */
+struct credentials *opener_credentials(fuse_req_t req);
 
 /* ---- Handles -------------------------------------------------------------------- */
 
@@ -96,6 +98,7 @@ struct handle {
 	/* Control files. */
 	GBytes *text;		      /* lock: made at a READ from the beginning */
 	bool begun;		      /* lock: commit or message was written */
+	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */
 	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
 	uint64_t seen_revision;	      /* of fs->poll_lock: at the last READ */
 };

@@ -5,6 +5,7 @@
 #include "fs/ops.h"
 
 #include "fs/control.h"
+#include "fs/eval.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 
@@ -266,8 +267,27 @@ static void op_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_fi
 	node_of(req, id);
 	if (handle->session)
 		session_fsync(handle->session, req);
+	else if (handle->eval)
+		eval_fsync(handle, req);
 	else
 		reply_error(req, 0);
+}
+
+static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned command, void *arg,
+		     struct fuse_file_info *info, unsigned flags, const void *data,
+		     size_t data_size, size_t reply_size)
+{
+	struct handle *handle = flags & FUSE_IOCTL_DIR ? NULL : handle_of(info);
+
+	(void)arg;
+	(void)data;
+	(void)data_size;
+	(void)reply_size;
+	node_of(req, id);
+	if (handle && handle->eval)
+		eval_ioctl(handle, req, command);
+	else
+		reply_error(req, -ENOTTY);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
@@ -356,6 +376,7 @@ const struct fuse_lowlevel_ops fs_operations = {
 	.flush = op_flush,
 	.release = op_release,
 	.fsync = op_fsync,
+	.ioctl = op_ioctl,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,

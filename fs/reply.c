@@ -1,5 +1,5 @@
 /* Replies to the kernel, and the handles they hand out. */
-#include "fs/mount.h"
+#include "fs/eval.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -62,6 +62,14 @@ struct credentials *caller_credentials(fuse_req_t req)
 	return caller_credentials_process(req, &process);
 }
 
+struct credentials *opener_credentials(fuse_req_t req)
+{
+	struct credentials *credentials = caller_credentials(req);
+
+	credentials->umask = process_umask(fuse_req_ctx(req)->pid);
+	return credentials;
+}
+
 /* The transaction that is in use by the handle, or NULL. Looking at a control file is not
  * using it: a watcher of `status` must not keep it alive. */
 static struct txn *txn_in_use(const struct node *node, int flags)
@@ -110,6 +118,7 @@ void handle_free(struct handle *handle)
 	if (handle->session)
 		session_leave(handle->session);
 	session_unref(handle->session);
+	eval_unref(handle->eval);
 	node_unref(&fs->nodes, handle->node);
 	g_clear_pointer(&handle->value, g_bytes_unref);
 	g_clear_pointer(&handle->text, g_bytes_unref);

@@ -21,6 +21,7 @@ struct command {
 	const char *arguments;	 /* as the usage line shows them */
 	const char *summary;	 /* one line, for the list of commands */
 	const char *description; /* what it does, with an example */
+	guint optional;		 /* so many more arguments than are expected may be given */
 
 	/* argv[0] is the command's name. Returns the exit code. */
 	int (*run)(const struct command *command, int argc, char **argv);
@@ -31,9 +32,10 @@ extern const struct command mount_command;
 extern const struct command umount_command;
 extern const struct command status_command;
 extern const struct command run_command;
+extern const struct command eval_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
- * after them. True: go on, *ret_arguments has them (free with g_strfreev). False: end
+ * after them, or some of the command's optional ones more; *ret_arguments is NULL for none. True: go on, *ret_arguments has them (free with g_strfreev). False: end
  * with *ret_exit; help was asked for and printed, or an error was. */
 bool command_parse(const struct command *command, const GOptionEntry *options, void *data,
 		   guint count, int argc, char **argv, char ***ret_arguments, int *ret_exit);

@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
 	&umount_command,
 	&status_command,
 	&run_command,
+	&eval_command,
 };
 
 static const struct command *find_command(const char *name)

@@ -19,6 +19,7 @@ struct process_status {
 	uid_t uid;		/* effective */
 	GArray *namespace_pids; /* pid_t, from our namespace inwards */
 	GArray *groups;		/* gid_t */
+	mode_t umask;
 };
 
 static void process_status_done(struct process_status *status)
@@ -78,7 +79,9 @@ static int read_status(pid_t tid, struct process_status *ret)
 	for (line = text; line; line = strchr(line, '\n')) {
 		if (*line == '\n')
 			line++;
-		if (g_str_has_prefix(line, "Tgid:"))
+		if (g_str_has_prefix(line, "Umask:"))
+			ret->umask = (mode_t)strtoul(line + 6, NULL, 8);
+		else if (g_str_has_prefix(line, "Tgid:"))
 			ret->process = (pid_t)strtol(line + 5, NULL, 10);
 		else if (g_str_has_prefix(line, "Uid:"))
 			sscanf(line + 4, "%*u %u", &ret->uid);
@@ -204,6 +207,13 @@ GArray *process_groups(pid_t tid)
 	if (read_status(tid, &status) < 0)
 		return NULL;
 	return g_steal_pointer(&status.groups);
+}
+
+mode_t process_umask(pid_t tid)
+{
+	__attribute__((cleanup(process_status_done))) struct process_status status = { 0 };
+
+	return read_status(tid, &status) < 0 ? 077 : status.umask;
 }
 
 int process_claim(pid_t tid, pid_t pid, struct process *ret)

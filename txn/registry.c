@@ -296,6 +296,13 @@ int registry_charge(struct registry *registry, uid_t uid, int64_t bytes)
 	return accounts_charge(registry->accounts, uid, &change);
 }
 
+void registry_charge_made(struct registry *registry, uid_t uid, int64_t bytes)
+{
+	const struct account change = { .bytes = bytes };
+
+	accounts_adjust(registry->accounts, uid, &change);
+}
+
 struct registry *registry_new(struct store *store, const struct registry_options *options)
 {
 	struct registry *registry = g_new0(struct registry, 1);

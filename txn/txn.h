@@ -43,6 +43,9 @@ uid_t process_uid(pid_t tid);
 /* Supplementary groups of `tid`, as an array of gid_t; NULL when they cannot be read. */
 GArray *process_groups(pid_t tid);
 
+/* The file mode creation mask of `tid`; 077 when it cannot be read. */
+mode_t process_umask(pid_t tid);
+
 /* The real-world number of the process that has `pid` in the pid namespace of `tid`, when
  * it is `tid`'s own process or an ancestor of it. -ESRCH: it is not. */
 int process_claim(pid_t tid, pid_t pid, struct process *ret);
@@ -198,6 +201,9 @@ int registry_begin(struct registry *registry, const char *name, pid_t tid,
 /* Charges `bytes` (negative: gives back) to the user `uid`. -EDQUOT: more than one user may
  * have; nothing is charged then. */
 int registry_charge(struct registry *registry, uid_t uid, int64_t bytes);
+
+/* The same, whatever it exceeds: for what has been made already. */
+void registry_charge_made(struct registry *registry, uid_t uid, int64_t bytes);
 
 /* Bytes charged to all users together, and items in all read sets. */
 void registry_get_usage(struct registry *registry, int64_t *ret_bytes, int64_t *ret_reads);

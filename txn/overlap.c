@@ -98,10 +98,14 @@ static guint minima_get(const struct minima *minima, guint first, guint last)
 	first += minima->leaves;
 	last += minima->leaves;
 	for (; first < last; first /= 2, last /= 2) {
-		if (first & 1)
-			smallest = MIN(smallest, minima->nodes[first++]);
-		if (last & 1)
-			smallest = MIN(smallest, minima->nodes[--last]);
+		if (first & 1) {
+			smallest = MIN(smallest, minima->nodes[first]);
+			first++;
+		}
+		if (last & 1) {
+			last--;
+			smallest = MIN(smallest, minima->nodes[last]);
+		}
 	}
 	return smallest;
 }

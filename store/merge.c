@@ -122,9 +122,7 @@ int action_number(struct action *action)
 		return r;
 	if (!found)
 		return create_number(action);
-	r = action_check_search(action, action->op->key);
-	if (r == 0 && found->type != RECORD_VALUE)
-		r = action_check_writable(action, found, 0); /* says why not */
+	r = action_check_writable(action, found, found->size_bytes);
 	return r < 0 ? r : change_number(action, found);
 }
 

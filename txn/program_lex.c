@@ -119,6 +119,7 @@ bool lexer_lines(struct lexer *lexer, const char *name, GBytes **ret)
 	const char *first = lexer->next;
 	unsigned opened = lexer->here.number;
 	size_t length = strlen(name);
+	g_autoptr(GString) shown = NULL;
 
 	while (lexer_next_line(lexer)) {
 		if ((size_t)(lexer->line_end - lexer->here.line) != length ||
@@ -128,9 +129,11 @@ bool lexer_lines(struct lexer *lexer, const char *name, GBytes **ret)
 		lexer->here.at = lexer->line_end;
 		return true;
 	}
+	shown = g_string_new(NULL);
+	text_append_shortened(shown, name, length, FOUND_MAX, '\0');
 	lexer_error(lexer, &lexer->here,
 		    "expected a line '%s' to end the value of line %u, found the end of the text",
-		    name, opened);
+		    shown->str, opened);
 	return false;
 }
 

@@ -168,7 +168,7 @@ static bool read_flag(struct lexer *lexer, struct command *command, unsigned *in
 		return true;
 	}
 	expected =
-		g_strdup_printf("of %s the flag %s", command->form->name, command->form->explains);
+		g_strdup_printf("a flag of %s: %s", command->form->name, command->form->explains);
 	lexer_expected_not(lexer, expected, word);
 	return false;
 }

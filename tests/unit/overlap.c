@@ -101,11 +101,7 @@ Test(overlap, every_pair_in_every_nesting_and_order)
 				const char *second = turned ? pairs[i].first : pairs[i].second;
 				g_autofree char *text = NULL, *found = NULL;
 
-				/* The formats are those above. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 				text = g_strdup_printf(nestings[j].format, first, second);
-#pragma GCC diagnostic pop
 				found = errors_of(text);
 				cr_expect_eq(*found != '\0', expected, "%s\n%s", text, found);
 			}

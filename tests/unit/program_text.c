@@ -394,13 +394,13 @@ Test(program_text, operations_say_what_is_wrong)
 			     "--prefix takes a key and all below it), found 'b'\n" },
 		{ "del a b", "ERROR 1:7 expected the end of the line (there are no range ends: "
 			     "--prefix takes a key and all below it), found 'b'\n" },
-		{ "get k --from-key", "ERROR 1:7 expected of get the flag --prefix, --limit=N, "
+		{ "get k --from-key", "ERROR 1:7 expected a flag of get: --prefix, --limit=N, "
 				      "--keys-only or --count-only, found '--from-key'\n" },
-		{ "get k --prev-kv", "ERROR 1:7 expected of get the flag --prefix, --limit=N, "
+		{ "get k --prev-kv", "ERROR 1:7 expected a flag of get: --prefix, --limit=N, "
 				     "--keys-only or --count-only, found '--prev-kv'\n" },
-		{ "put k v --prefix", "ERROR 1:9 expected of put the flag --prev-kv, found "
+		{ "put k v --prefix", "ERROR 1:9 expected a flag of put: --prev-kv, found "
 				      "'--prefix'\n" },
-		{ "del k --limit=1", "ERROR 1:7 expected of del the flag --prefix or --prev-kv, "
+		{ "del k --limit=1", "ERROR 1:7 expected a flag of del: --prefix or --prev-kv, "
 				     "found '--limit=1'\n" },
 		{ "get k --limit\nget k --limit=\nget k --limit x\nget k --limit=-1",
 		  "ERROR 1:7 expected --limit with a number from 0, found '--limit'\n"

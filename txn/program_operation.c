@@ -63,7 +63,8 @@ struct command {
 	struct place end;	   /* behind the last word */
 	struct word *arguments[3]; /* the key, the value; one more is one too many */
 	unsigned argument_count;
-	GBytes *lines; /* given by <<WORD */
+	const struct word *lines_word; /* <<WORD; NULL: none */
+	GBytes *lines;		       /* that it gives */
 	unsigned flags;
 	unsigned op_flags;
 	uint64_t limit;
@@ -79,19 +80,21 @@ static void command_clear(struct command *command)
 
 /* ---- Words ----------------------------------------------------------------------- */
 
-/* "<<WORD", the last of a line: the lines that follow. */
+/* "<<WORD": the lines that follow. */
 static void read_lines(struct lexer *lexer, struct command *command)
 {
-	const struct word *last = command->count ? &command->words[command->count - 1] : NULL;
-
-	if (!last || last->quoted || !g_str_has_prefix(last->bytes, "<<"))
+	for (unsigned i = 0; i < command->count && !command->lines_word; i++) {
+		if (!command->words[i].quoted && g_str_has_prefix(command->words[i].bytes, "<<"))
+			command->lines_word = &command->words[i];
+	}
+	if (!command->lines_word)
 		return;
-	if (last->size == 2) {
+	if (command->lines_word->size == 2) {
 		lexer_error(
-			lexer, &last->place,
+			lexer, &command->lines_word->place,
 			"expected <<WORD, or in quotes a value that begins with <<, found '<<'");
 		command->good = false;
-	} else if (!lexer_lines(lexer, last->bytes + 2, &command->lines)) {
+	} else if (!lexer_lines(lexer, command->lines_word->bytes + 2, &command->lines)) {
 		command->good = false;
 	}
 }
@@ -248,15 +251,13 @@ static bool read_argument(struct lexer *lexer, struct command *command, struct o
 	return true;
 }
 
-/* The number of an operation cannot be lines, nor can a key. */
+/* Only a value can be lines. */
 static bool check_lines(struct lexer *lexer, const struct command *command)
 {
-	const struct word *last = &command->words[command->count - 1];
-
 	if (!command->lines || (command->form->argument == ARGUMENT_VALUE &&
-				command->argument_count == 2 && command->arguments[1] == last))
+				command->arguments[1] == command->lines_word))
 		return true;
-	lexer_expected_not(lexer, "<<WORD only as a value", last);
+	lexer_expected_not(lexer, "<<WORD only as a value", command->lines_word);
 	return false;
 }
 

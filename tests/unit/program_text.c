@@ -291,6 +291,7 @@ Test(program_text, values_in_lines)
 		  "[] put \"k\" \"a\\x0a\\x0a  \\x22b\\x0aEND \\x0a }\\x0a\", get \"k\"" },
 		{ "put k <<X\nX\nput l v", "[] put \"k\" \"\", put \"l\" \"v\"" },
 		{ "put k --prev-kv <<X\r\n\xff\r\nX\n", "[] put \"k\" prev \"\\xff\\x0d\\x0a\"" },
+		{ "put k <<X --prev-kv\na\nX", "[] put \"k\" prev \"a\\x0a\"" },
 		{ "append k <<X\na\nX", "[] append \"k\" \"a\\x0a\"" },
 		{ "put k \"<<X\"\n", "[] put \"k\" \"<<X\"" },
 		{ "txn {\nput k <<}\na\n}\n}\n", "[] { [] put \"k\" \"a\\x0a\" }" },
@@ -574,6 +575,10 @@ Test(program_text, values_in_lines_say_what_is_wrong)
 		  "ERROR 7:6 expected an escape: \\a \\b \\f \\n \\r \\t \\v \\\\ \\\" \\ooo \\xhh "
 		  "\\uhhhh \\Uhhhhhhhh\n"
 		  "ERROR 10:4 expected a key, found the end of the line\n" },
+		{ "put <<X v\n1\nX\nput k <<X <<Y\nX\n",
+		  "ERROR 1:5 expected <<WORD only as a value, found '<<X'\n"
+		  "ERROR 4:11 expected the end of the line (a value with blanks is quoted), found "
+		  "'<<Y'\n" },
 		{ "add k <<X\n1\nX\nget <<X\nX\nget d --limit <<X\nX\n",
 		  "ERROR 1:7 expected <<WORD only as a value, found '<<X'\n"
 		  "ERROR 4:5 expected <<WORD only as a value, found '<<X'\n"

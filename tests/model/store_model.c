@@ -8,7 +8,7 @@
  * were taken while the threads ran.
  *
  * usage: store_model [SEED [PROGRAMS]] */
-#include "store/store.h"
+#include "tests/model/store_model_tree.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,387 +17,6 @@
 #include <string.h>
 
 #define THREADS 4
-#define OPS_MAX 4
-#define COMPARES_MAX 2
-#define TREE_MAX 160
-
-/* ---- The model: every path there is, in an array -------------------------------- */
-
-struct node {
-	char key[16];
-	enum record_type type;
-	char value[64];
-	uint64_t create, mod, attribute, version;
-	uint32_t mode;
-	bool created, written, touched, changed; /* by the program under way */
-};
-
-struct tree {
-	struct node nodes[TREE_MAX];
-	int count;
-};
-
-static struct node *find(struct tree *tree, const char *key)
-{
-	for (int i = 0; i < tree->count; i++) {
-		if (strcmp(tree->nodes[i].key, key) == 0)
-			return &tree->nodes[i];
-	}
-	return NULL;
-}
-
-static const struct node *find_old(const struct tree *tree, const char *key)
-{
-	return find((struct tree *)tree, key);
-}
-
-static void forget(struct tree *tree, struct node *node)
-{
-	*node = tree->nodes[--tree->count];
-}
-
-static bool lies_in(const char *key, const char *directory)
-{
-	size_t length = strlen(directory);
-
-	if (*key == '\0')
-		return false;
-	if (length == 0)
-		return true;
-	return strncmp(key, directory, length) == 0 && key[length] == '/';
-}
-
-static int check_parent(struct tree *tree, const char *key)
-{
-	char above[16];
-	bool missing = false;
-	char *slash;
-
-	g_strlcpy(above, key, sizeof(above));
-	while ((slash = strrchr(above, '/'))) {
-		struct node *node;
-
-		*slash = '\0';
-		node = find(tree, above);
-		if (node && node->type != RECORD_DIRECTORY)
-			return -ENOTDIR;
-		if (node)
-			return missing ? -ENOENT : 0;
-		missing = true;
-	}
-	return missing ? -ENOENT : 0;
-}
-
-static struct node *make(struct tree *tree, const char *key, enum record_type type, uint32_t mode)
-{
-	struct node *node = &tree->nodes[tree->count++];
-
-	if (tree->count > TREE_MAX)
-		abort();
-	memset(node, 0, sizeof(*node));
-	g_strlcpy(node->key, key, sizeof(node->key));
-	node->type = type;
-	node->mode = mode;
-	node->created = true;
-	return node;
-}
-
-/* ---- Programs, as both sides understand them ------------------------------------ */
-
-struct step {
-	enum op_kind kind;
-	unsigned flags;
-	char key[16];
-	char target[16];
-	char value[16];
-	uint32_t mode;
-};
-
-struct check {
-	enum compare_target target;
-	enum compare_operator relation;
-	char key[16];
-	uint64_t number;
-};
-
-struct history {
-	struct check checks[COMPARES_MAX];
-	int checks_count;
-	struct step steps[OPS_MAX];
-	int steps_count;
-	int error;
-	bool succeeded, changed, done;
-	uint64_t revision;
-};
-
-static bool has_entries(struct tree *tree, const char *directory)
-{
-	for (int i = 0; i < tree->count; i++) {
-		if (lies_in(tree->nodes[i].key, directory))
-			return true;
-	}
-	return false;
-}
-
-static int model_put(struct tree *tree, const struct step *step)
-{
-	struct node *node = find(tree, step->key);
-	int r;
-
-	if (!node) {
-		if (step->kind == OP_PATCH)
-			return -ENOENT;
-		r = check_parent(tree, step->key);
-		if (r < 0)
-			return r;
-		node = make(tree, step->key, RECORD_VALUE, step->mode);
-	} else if (step->kind == OP_PUT && (step->flags & OP_EXCLUSIVE)) {
-		return -EEXIST;
-	} else if (node->type != RECORD_VALUE) {
-		return node->type == RECORD_DIRECTORY ? -EISDIR : -ELOOP;
-	}
-	if (step->kind == OP_PUT)
-		node->value[0] = '\0';
-	if (strlen(node->value) + strlen(step->value) >= sizeof(node->value))
-		return -EFBIG;
-	strcat(node->value, step->value);
-	node->written = true;
-	return 0;
-}
-
-static int model_make(struct tree *tree, const struct step *step)
-{
-	enum record_type type = step->kind == OP_MKDIR ? RECORD_DIRECTORY : RECORD_SYMLINK;
-	int r;
-
-	if (find(tree, step->key))
-		return -EEXIST;
-	r = check_parent(tree, step->key);
-	if (r < 0)
-		return r;
-	strcpy(make(tree, step->key, type, type == RECORD_SYMLINK ? 0777 : step->mode)->value,
-	       type == RECORD_SYMLINK ? step->value : "");
-	return 0;
-}
-
-static int model_remove(struct tree *tree, const struct step *step)
-{
-	struct node *node = find(tree, step->key);
-
-	if (!node)
-		return step->flags & OP_PRESENT ? -ENOENT : 0;
-	if (step->kind == OP_DELETE && node->type == RECORD_DIRECTORY)
-		return -EISDIR;
-	if (step->kind == OP_RMDIR && node->type != RECORD_DIRECTORY)
-		return -ENOTDIR;
-	if (step->kind == OP_RMDIR && has_entries(tree, step->key))
-		return -ENOTEMPTY;
-	forget(tree, node);
-	return 0;
-}
-
-static void model_move(struct tree *tree, const char *from, const char *to)
-{
-	for (int i = 0; i < tree->count; i++) {
-		struct node *node = &tree->nodes[i];
-		char key[32];
-
-		if (strcmp(node->key, from) != 0 && !lies_in(node->key, from))
-			continue;
-		snprintf(key, sizeof(key), "%s%s", to, node->key + strlen(from));
-		g_strlcpy(node->key, key, sizeof(node->key));
-		node->created = true;
-	}
-}
-
-static int model_rename(struct tree *tree, const struct step *step)
-{
-	struct node *source = find(tree, step->key);
-	struct node *target = find(tree, step->target);
-	int r;
-
-	if (!source)
-		return -ENOENT;
-	if (strcmp(step->key, step->target) == 0)
-		return step->flags & OP_EXCLUSIVE ? -EEXIST : 0;
-	if (source->type == RECORD_DIRECTORY && lies_in(step->target, step->key))
-		return -EINVAL;
-	if ((step->flags & OP_EXCHANGE) && lies_in(step->key, step->target))
-		return -EINVAL;
-	if (step->flags & OP_EXCHANGE) {
-		if (!target)
-			return -ENOENT;
-		model_move(tree, step->key, "\1");
-		model_move(tree, step->target, step->key);
-		model_move(tree, "\1", step->target);
-		return 0;
-	}
-	if (!target) {
-		r = check_parent(tree, step->target);
-		if (r < 0)
-			return r;
-	} else {
-		if (step->flags & OP_EXCLUSIVE)
-			return -EEXIST;
-		if (source->type == RECORD_DIRECTORY && target->type != RECORD_DIRECTORY)
-			return -ENOTDIR;
-		if (source->type != RECORD_DIRECTORY && target->type == RECORD_DIRECTORY)
-			return -EISDIR;
-		if (target->type == RECORD_DIRECTORY && has_entries(tree, step->target))
-			return -ENOTEMPTY;
-		forget(tree, target);
-	}
-	model_move(tree, step->key, step->target);
-	return 0;
-}
-
-static int model_step(struct tree *tree, const struct step *step)
-{
-	struct node *node;
-
-	switch (step->kind) {
-	case OP_PUT:
-	case OP_PATCH:
-		return model_put(tree, step);
-	case OP_MKDIR:
-	case OP_SYMLINK:
-		return model_make(tree, step);
-	case OP_DELETE:
-	case OP_RMDIR:
-		return model_remove(tree, step);
-	case OP_RENAME:
-		return model_rename(tree, step);
-	case OP_ATTR:
-		node = find(tree, step->key);
-		if (!node)
-			return -ENOENT;
-		node->mode = step->mode;
-		node->changed = true;
-		return 0;
-	default:
-		break;
-	}
-	abort();
-}
-
-static uint64_t model_number(const struct tree *tree, const struct check *check)
-{
-	const struct node *node = find_old(tree, check->key);
-
-	if (!node)
-		return 0;
-	switch (check->target) {
-	case COMPARE_MOD:
-		return node->mod;
-	case COMPARE_CREATE:
-		return node->create;
-	case COMPARE_VERSION:
-		return node->version;
-	default:
-		return node->attribute;
-	}
-}
-
-static bool model_holds(const struct tree *tree, const struct history *program)
-{
-	for (int i = 0; i < program->checks_count; i++) {
-		const struct check *check = &program->checks[i];
-		uint64_t number = model_number(tree, check);
-		bool holds = check->relation == COMPARE_EQUAL ? number == check->number :
-			     check->relation == COMPARE_LESS  ? number < check->number :
-								number >= check->number;
-
-		if (!holds)
-			return false;
-	}
-	return true;
-}
-
-/* ---- What a program as a whole comes to ----------------------------------------- */
-
-static void touch_parent(struct tree *tree, const char *key)
-{
-	char above[16];
-	char *slash;
-	struct node *node;
-
-	g_strlcpy(above, key, sizeof(above));
-	slash = strrchr(above, '/');
-	if (slash)
-		*slash = '\0';
-	else
-		above[0] = '\0';
-	node = find(tree, above);
-	if (node)
-		node->touched = true;
-}
-
-static void number_node(struct node *node, const struct node *old, uint64_t revision)
-{
-	if (node->created) {
-		node->create = node->mod = revision;
-		node->attribute = node->type == RECORD_DIRECTORY ? revision : 0;
-		node->version = 1;
-	} else if (node->written || node->touched || node->changed) {
-		node->version = old->version + 1;
-		if (node->type != RECORD_DIRECTORY || node->touched)
-			node->mod = revision;
-		if (node->type == RECORD_DIRECTORY && node->changed)
-			node->attribute = revision;
-	}
-	node->created = node->written = node->touched = node->changed = false;
-}
-
-/* Directories whose entries came, went or changed type, and whether anything changed. */
-static bool compare_trees(struct tree *tree, const struct tree *old)
-{
-	bool changed = false;
-
-	for (int i = 0; i < tree->count; i++) {
-		struct node *node = &tree->nodes[i];
-		const struct node *before = find_old(old, node->key);
-
-		changed |= node->created || node->written || node->changed;
-		if (!before || before->type != node->type)
-			touch_parent(tree, node->key);
-	}
-	for (int i = 0; i < old->count; i++) {
-		if (!find(tree, old->nodes[i].key)) {
-			touch_parent(tree, old->nodes[i].key);
-			changed = true;
-		}
-	}
-	return changed;
-}
-
-struct replayed {
-	int error;
-	bool succeeded, changed;
-};
-
-/* Runs `program` on `tree`, which stays as it was when the program fails. */
-static struct replayed replay(struct tree *tree, const struct history *program, uint64_t revision)
-{
-	struct replayed result = { .succeeded = model_holds(tree, program) };
-	struct tree next = *tree;
-
-	for (int i = 0; result.succeeded && i < program->steps_count; i++) {
-		int r = model_step(&next, &program->steps[i]);
-
-		if (r < 0 && result.error == 0)
-			result.error = r;
-	}
-	if (result.error < 0)
-		return result;
-	result.changed = compare_trees(&next, tree);
-	if (!result.changed)
-		return result;
-	for (int i = 0; i < next.count; i++)
-		number_node(&next.nodes[i], find_old(tree, next.nodes[i].key), revision);
-	*tree = next;
-	return result;
-}
-
 /* ---- The store's side ----------------------------------------------------------- */
 
 /* The first few are made directories most of the time, so that most programs can work. */
@@ -435,9 +54,11 @@ static int depth(const char *key)
 
 static void choose_step(struct worker *worker, struct step *step)
 {
-	static const enum op_kind kinds[] = { OP_PUT,	OP_PUT,	  OP_PUT,     OP_PATCH,	 OP_MKDIR,
-					      OP_MKDIR, OP_MKDIR, OP_SYMLINK, OP_DELETE, OP_DELETE,
-					      OP_RMDIR, OP_ATTR,  OP_RENAME };
+	static const enum op_kind kinds[] = { OP_PUT,	 OP_PUT,	OP_PUT,	  OP_PATCH,
+					      OP_MKDIR,	 OP_MKDIR,	OP_MKDIR, OP_SYMLINK,
+					      OP_DELETE, OP_DELETE,	OP_RMDIR, OP_ATTR,
+					      OP_RENAME, OP_APPEND,	OP_ADD,	  OP_MAX,
+					      OP_GET,	 OP_DELETE_TREE };
 
 	step->kind = kinds[choose(worker, G_N_ELEMENTS(kinds))];
 	g_strlcpy(step->key, choose_key(worker), sizeof(step->key));
@@ -461,6 +82,12 @@ static void choose_step(struct worker *worker, struct step *step)
 	}
 	if (step->kind == OP_DELETE || step->kind == OP_RMDIR)
 		step->flags = choose(worker, 2) ? OP_PRESENT : 0;
+	if (step->kind == OP_PUT || step->kind == OP_APPEND || step->kind == OP_ADD ||
+	    step->kind == OP_MAX)
+		step->flags |= choose(worker, 4) == 0 ? OP_PARENTS : 0;
+	if (step->kind == OP_GET)
+		step->flags = OP_TREE;
+	step->number = (int64_t)choose(worker, 1000) - 300;
 }
 
 /* A compare that often holds: with what is there now. */
@@ -483,6 +110,7 @@ static void choose_check(struct worker *worker, struct check *check)
 					     record->attribute_revision;
 	if (choose(worker, 8) == 0)
 		check->number++;
+	check->tree = choose(worker, 4) == 0;
 }
 
 static GBytes *text_bytes(const char *text)
@@ -497,7 +125,8 @@ static void add_step(struct program *program, const struct step *step)
 	op->flags = step->flags;
 	op->mode = step->mode;
 	op->target = g_strdup(step->target);
-	if (step->kind == OP_PUT || step->kind == OP_SYMLINK)
+	op->number = step->number;
+	if (step->kind == OP_PUT || step->kind == OP_SYMLINK || step->kind == OP_APPEND)
 		op->value = text_bytes(step->value);
 	if (step->kind == OP_PATCH) {
 		g_autoptr(GBytes) bytes = text_bytes(step->value);
@@ -514,6 +143,21 @@ struct wait {
 	struct history *history; /* lock */
 };
 
+static int64_t told_by(const GArray *outputs)
+{
+	int64_t told = 0;
+
+	for (guint i = 0; outputs && i < outputs->len; i++) {
+		const struct output *output = &g_array_index(outputs, struct output, i);
+
+		told += (int64_t)output->count + output->number;
+		if (output->op->kind == OP_GET &&
+		    output->count != (output->found ? output->found->len : 0))
+			abort();
+	}
+	return told;
+}
+
 static void note_result(const struct program_result *result, void *arg)
 {
 	struct wait *wait = arg;
@@ -523,6 +167,7 @@ static void note_result(const struct program_result *result, void *arg)
 	wait->history->succeeded = result->succeeded;
 	wait->history->changed = result->changed;
 	wait->history->revision = result->revision;
+	wait->history->told = told_by(result->outputs);
 	wait->history->done = true;
 	pthread_cond_signal(&wait->wake);
 	pthread_mutex_unlock(&wait->lock);
@@ -536,7 +181,9 @@ static void run_program(struct worker *worker, struct history *history)
 
 	for (int i = 0; i < history->checks_count; i++)
 		program_compare(program, history->checks[i].target, history->checks[i].relation,
-				history->checks[i].key, history->checks[i].number);
+				history->checks[i].key, history->checks[i].number)
+			->tree = history->checks[i].tree;
+	program->max_output_bytes = UINT64_MAX;
 	for (int i = 0; i < history->steps_count; i++)
 		add_step(program, &history->steps[i]);
 	store_submit(worker->store, program, note_result, &wait);
@@ -610,7 +257,7 @@ static int check_listed(const char *name, struct record *record, void *arg)
 
 	snprintf(key, sizeof(key), "%s%s%s", listing->directory, *listing->directory ? "/" : "",
 		 name);
-	node = find_old(listing->tree, key);
+	node = model_find(listing->tree, key);
 	listing->count++;
 	if (!node)
 		complain("'%s' listed at %d", key, (int)listing->revision);
@@ -630,7 +277,7 @@ static void check_list(struct snapshot *snapshot, const struct tree *tree, const
 	for (int i = 0; i < tree->count; i++) {
 		const char *key = tree->nodes[i].key;
 
-		if (lies_in(key, directory) && !strchr(key + length + (length > 0), '/'))
+		if (model_lies_in(key, directory) && !strchr(key + length + (length > 0), '/'))
 			expected++;
 	}
 	if (listing.count != expected)
@@ -640,7 +287,7 @@ static void check_list(struct snapshot *snapshot, const struct tree *tree, const
 
 static void check_key(struct snapshot *snapshot, const struct tree *tree, const char *key)
 {
-	const struct node *node = find_old(tree, key);
+	const struct node *node = model_find(tree, key);
 	g_autoptr(record) record = NULL;
 	int r = snapshot_get(snapshot, key, &record);
 
@@ -668,22 +315,12 @@ static int by_revision(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
-static struct tree first_tree(void)
-{
-	struct tree tree = { .count = 0 };
-	struct node *root = make(&tree, "", RECORD_DIRECTORY, 0755);
-
-	root->created = false;
-	root->create = root->mod = root->attribute = root->version = 1;
-	return tree;
-}
-
 /* The trees of all revisions, replayed; index 0 is not used. */
 static struct tree *replay_all(struct history **made, guint count)
 {
 	struct tree *trees = calloc(count + 2, sizeof(*trees));
 
-	trees[1] = first_tree();
+	trees[1] = model_first_tree();
 	for (guint i = 0; i < count; i++) {
 		uint64_t revision = i + 2;
 		struct replayed result;
@@ -691,10 +328,13 @@ static struct tree *replay_all(struct history **made, guint count)
 		trees[revision] = trees[revision - 1];
 		if (made[i]->revision != revision)
 			complain("revision %d is missing", (int)revision);
-		result = replay(&trees[revision], made[i], revision);
+		result = model_replay(&trees[revision], made[i], revision);
 		if (!result.succeeded || result.error || !result.changed)
 			complain("revision %d: the model does not make it (%d)", (int)revision,
 				 result.error);
+		if (result.told != made[i]->told)
+			complain("revision %d told %d, the model %d", (int)revision,
+				 (int)made[i]->told, (int)result.told);
 	}
 	return trees;
 }
@@ -703,10 +343,10 @@ static struct tree *replay_all(struct history **made, guint count)
 static void check_unchanged(struct tree *trees, const struct history *history)
 {
 	struct tree tree = trees[history->revision];
-	struct replayed result = replay(&tree, history, history->revision + 1);
+	struct replayed result = model_replay(&tree, history, history->revision + 1);
 
 	if (result.changed || result.succeeded != history->succeeded ||
-	    result.error != history->error)
+	    result.error != history->error || (!result.error && result.told != history->told))
 		complain("at %d: succeeded %d, error %d; model: %d, %d", (int)history->revision,
 			 history->succeeded, history->error, result.succeeded, result.error);
 }

@@ -33,6 +33,7 @@ extern const struct command umount_command;
 extern const struct command status_command;
 extern const struct command run_command;
 extern const struct command eval_command;
+extern const struct command bench_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
  * after them, or some of the command's optional ones more; *ret_arguments is NULL for none. True: go on, *ret_arguments has them (free with g_strfreev). False: end

@@ -1,0 +1,262 @@
+/* What the benchmark needs in a store is made and removed in transactions: one commit each,
+ * and nobody sees half of it. */
+#include "tools/bench/site.h"
+
+#include "tools/bench/files.h"
+#include "tools/bench/measure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ACCOUNT_TEXT "1000\n"
+
+static void init_names(struct site *site, const char *mount)
+{
+	site->mount = g_strdup(mount);
+	site->name = g_strdup_printf("bench-%d", getpid());
+	site->keys = g_build_filename(mount, "keys", site->name, NULL);
+}
+
+void site_init_mounted(struct site *site, const char *mount)
+{
+	*site = (struct site){ 0 };
+	init_names(site, mount);
+}
+
+void site_init_own(struct site *site, const char *directory, const char *name)
+{
+	g_autofree char *mount = g_strdup_printf("%s/%s-mount", directory, name);
+
+	*site = (struct site){ 0 };
+	site->store = g_build_filename(directory, name, NULL);
+	init_names(site, mount);
+}
+
+void site_done(struct site *site)
+{
+	g_free(site->store);
+	g_free(site->mount);
+	g_free(site->name);
+	g_free(site->keys);
+	*site = (struct site){ 0 };
+}
+
+/* ---- Our own mount -------------------------------------------------------------- */
+
+/* In a process of its own, for RocksDB leaves threads behind. `ret_out` (NULL: not wanted)
+ * is the reading end of its standard output. */
+static int start_command(char *const argv[], pid_t *ret, int *ret_out)
+{
+	pid_t parent = getpid();
+	int out[2];
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return bench_fail(-errno, "cannot make a pipe: %s", g_strerror(errno));
+	*ret = fork();
+	if (*ret == 0) {
+		/* ^C at the terminal is for the benchmark, which then unmounts. */
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() == parent && dup2(out[1], STDOUT_FILENO) >= 0)
+			execv("/proc/self/exe", argv);
+		_exit(127);
+	}
+	close(out[1]);
+	*ret_out = out[0];
+	if (*ret < 0) {
+		close(out[0]);
+		return bench_fail(-errno, "cannot start a process: %s", g_strerror(errno));
+	}
+	return 0;
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+int site_create(const struct site *site)
+{
+	char *const argv[] = { "commitfs", "init", site->store, NULL };
+	pid_t pid;
+	int r, out;
+
+	r = start_command(argv, &pid, &out);
+	if (r < 0)
+		return r;
+	r = wait_for(pid);
+	close(out);
+	/* It has said why. */
+	return r;
+}
+
+int site_mount(struct site *site)
+{
+	char *const argv[] = { "commitfs",  "mount",	 "-f", "--log-level=warning",
+			       site->store, site->mount, NULL };
+	char byte = 0;
+	int r, out;
+
+	if (mkdir(site->mount, 0755) < 0 && errno != EEXIST)
+		return bench_fail(-errno, "cannot make directory '%s': %s", site->mount,
+				  g_strerror(errno));
+	r = start_command(argv, &site->daemon, &out);
+	if (r < 0)
+		return r;
+	/* It says a line when it answers. */
+	while (byte != '\n' && (r = (int)read(out, &byte, 1)) != 0)
+		if (r < 0 && (errno != EINTR || bench_interrupted()))
+			break;
+	close(out);
+	if (byte == '\n')
+		return 0;
+	site_unmount(site);
+	return bench_interrupted() ? -EINTR : -EIO;
+}
+
+int site_unmount(struct site *site)
+{
+	int r;
+
+	if (site->daemon <= 0)
+		return 0;
+	kill(site->daemon, SIGTERM);
+	r = wait_for(site->daemon);
+	site->daemon = 0;
+	rmdir(site->mount);
+	return r;
+}
+
+/* ---- What is in the store ------------------------------------------------------- */
+
+char *site_control(const struct site *site, const char *name)
+{
+	return g_build_filename(site->mount, name, NULL);
+}
+
+bool site_has(const struct site *site, const char *name)
+{
+	g_autofree char *path = site_control(site, name);
+
+	return access(path, F_OK) == 0;
+}
+
+static int fail_at(const char *action, const char *path, int error)
+{
+	return bench_fail(error, "cannot %s '%s': %s", action, path, g_strerror(-error));
+}
+
+/* The value of key number `index`: an account's, or `size` bytes. */
+static GString *make_value(guint index, guint size)
+{
+	GString *value = g_string_new(size == 0 ? ACCOUNT_TEXT : NULL);
+
+	for (guint i = 0; i < size; i++)
+		g_string_append_c(value, (char)('a' + (index + i) % 26));
+	return value;
+}
+
+static int fill_directory(const char *path, guint count, guint size)
+{
+	int directory, r = 0;
+
+	if (mkdir(path, 0755) < 0)
+		return fail_at("make directory", path, -errno);
+	directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		return fail_at("open", path, -errno);
+	for (guint i = 0; i < count && r == 0; i++) {
+		GString *value = make_value(i, size);
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", i);
+		r = file_write_at(directory, name, value->str, value->len);
+		g_string_free(value, TRUE);
+		if (r < 0)
+			fail_at("fill", path, r);
+		else if (bench_interrupted())
+			r = -EINTR;
+	}
+	close(directory);
+	return r;
+}
+
+/* Begins a transaction; its directory in *ret (caller frees). */
+static int begin(const struct site *site, char **ret)
+{
+	char name[128];
+	int r = txn_begin_new(site->mount, name, sizeof(name));
+
+	if (r < 0)
+		return fail_at("begin a transaction on", site->mount, r);
+	*ret = g_build_filename(site->mount, "txn", name, NULL);
+	return 0;
+}
+
+/* Commits when `r` is 0; ends it in any case. */
+static int finish(const char *txn, int r)
+{
+	g_autofree char *commit = g_build_filename(txn, "commit", NULL);
+
+	if (r == 0) {
+		r = file_write_at(AT_FDCWD, commit, "benchmark", strlen("benchmark"));
+		if (r < 0)
+			fail_at("commit", txn, r);
+	}
+	rmdir(txn);
+	return r;
+}
+
+int site_fill(const struct site *site, const char *name, guint count, guint size)
+{
+	g_autofree char *txn = NULL, *path = NULL;
+	int r = begin(site, &txn);
+
+	if (r < 0)
+		return r;
+	path = g_build_filename(txn, "keys", site->name, name, NULL);
+	return finish(txn, fill_directory(path, count, size));
+}
+
+int site_prepare(const struct site *site)
+{
+	if (mkdir(site->keys, 0755) < 0)
+		return errno == EEXIST ? 0 : fail_at("make directory", site->keys, -errno);
+	return site_fill(site, "accounts", SITE_ACCOUNTS, 0);
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+	(void)status;
+	(void)type;
+	(void)where;
+	return remove(path) < 0 ? -errno : 0;
+}
+
+int site_clear(const struct site *site)
+{
+	g_autofree char *txn = NULL, *path = NULL;
+	int r;
+
+	if (access(site->keys, F_OK) < 0)
+		return 0;
+	r = begin(site, &txn);
+	if (r < 0)
+		return r;
+	path = g_build_filename(txn, "keys", site->name, NULL);
+	r = nftw(path, remove_entry, 64, FTW_DEPTH | FTW_PHYS);
+	return finish(txn, r < 0 ? fail_at("remove", path, r) : 0);
+}

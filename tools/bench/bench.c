@@ -3,8 +3,11 @@
 
 #include "tools/bench/clients.h"
 #include "tools/bench/measure.h"
+#include "tools/bench/peers.h"
 #include "tools/bench/report.h"
 #include "tools/bench/rows.h"
+#include "tools/bench/scale.h"
+#include "tools/bench/server.h"
 #include "tools/bench/site.h"
 #include "tools/command.h"
 #include "tools/mounts.h"
@@ -86,15 +89,26 @@ static void catch_signals(void)
 
 /* ---- Which rows ----------------------------------------------------------------- */
 
-static bool is_wanted(const struct bench *bench, const struct row *row)
+/* What all ratios are to. */
+static bool is_base(const struct row *row)
+{
+	return strcmp(row->name, ROW_BASE) == 0 && row->clients == 1;
+}
+
+bool bench_wants(const struct bench *bench, const char *name)
 {
 	g_auto(GStrv) names = NULL;
 
-	if (!bench->options.only || strcmp(row->name, ROW_ROUND_TRIP) == 0 ||
-	    (strcmp(row->name, ROW_BASE) == 0 && row->clients == 1))
+	if (!bench->options.only)
 		return true;
 	names = g_strsplit(bench->options.only, ",", -1);
-	return g_strv_contains((const char *const *)names, row->name);
+	return g_strv_contains((const char *const *)names, name);
+}
+
+static bool is_wanted(const struct bench *bench, const struct row *row)
+{
+	return is_base(row) || strcmp(row->name, ROW_ROUND_TRIP) == 0 ||
+	       bench_wants(bench, row->name);
 }
 
 static void free_row(gpointer data)
@@ -113,6 +127,8 @@ static void add_rows(struct bench *bench, const struct row *rows, guint count)
 
 		if (!is_wanted(bench, &rows[i]))
 			continue;
+		if (missing && i > 0 && strcmp(rows[i].name, rows[i - 1].name) == 0)
+			continue;
 		if (missing) {
 			bench_progress(NULL);
 			fprintf(stderr, "commitfs: left out: %s: %s\n", rows[i].name, missing);
@@ -120,6 +136,8 @@ static void add_rows(struct bench *bench, const struct row *rows, guint count)
 		}
 		row = g_memdup2(&rows[i], sizeof(rows[i]));
 		row->results = results_new();
+		if (bench->options.quick && row->quick_keys > 0)
+			row->keys = row->quick_keys;
 		g_ptr_array_add(bench->rows, row);
 	}
 }
@@ -127,16 +145,22 @@ static void add_rows(struct bench *bench, const struct row *rows, guint count)
 static const struct {
 	const struct row *rows;
 	const guint *count;
+	bool peers;
 } tables[] = {
-	{ store_rows, &store_rows_count },
-	{ mount_rows, &mount_rows_count },
-	{ shell_rows, &shell_rows_count },
+	{ store_rows, &store_rows_count, false },   { mount_rows, &mount_rows_count, false },
+	{ stream_rows, &stream_rows_count, false }, { shell_rows, &shell_rows_count, false },
+	{ tree_rows, &tree_rows_count, false },	    { crash_rows, &crash_rows_count, false },
+	{ disk_rows, &disk_rows_count, true },	    { sqlite_rows, &sqlite_rows_count, true },
+	{ lmdb_rows, &lmdb_rows_count, true },	    { redis_rows, &redis_rows_count, true },
+	{ etcd_rows, &etcd_rows_count, true },
 };
 
-static bool is_row(const char *name)
+static bool is_row(const char *name, bool peers)
 {
+	if (strcmp(name, ROW_MEMORY) == 0)
+		return true;
 	for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
-		for (guint j = 0; j < *tables[i].count; j++)
+		for (guint j = 0; j < *tables[i].count && (peers || !tables[i].peers); j++)
 			if (strcmp(tables[i].rows[j].name, name) == 0)
 				return true;
 	return false;
@@ -144,9 +168,9 @@ static bool is_row(const char *name)
 
 /* ---- Rounds --------------------------------------------------------------------- */
 
-static int measure_row(struct bench *bench, struct row *row, bool count)
+static int measure_row(struct bench *bench, struct row *row)
 {
-	bool base = strcmp(row->name, ROW_BASE) == 0 && row->clients == 1;
+	bool base = is_base(row);
 	struct measurement measurement;
 	int r;
 
@@ -155,25 +179,27 @@ static int measure_row(struct bench *bench, struct row *row, bool count)
 			   clients_measure(bench, row, &measurement);
 	if (r == 0 && base)
 		bench->round_base = (double)measurement.calls / measurement.seconds;
-	if (r == 0 && count)
+	if (r == 0)
 		results_add(row->results, &measurement, bench->round_base);
-	if (base && count)
+	if (base)
 		bench->base_p50 = results_percentile(row->results, .5);
-	if (strcmp(row->name, ROW_ROUND_TRIP) == 0 && count)
+	if (strcmp(row->name, ROW_ROUND_TRIP) == 0)
 		bench->round_trip_us = results_percentile(row->results, .5);
 	measurement_done(&measurement);
 	return r;
 }
 
-static int run_round(struct bench *bench, int round)
+static int run_round(struct bench *bench, int round, guint first)
 {
 	for (guint i = 0; i < bench->rows->len; i++) {
 		struct row *row = g_ptr_array_index(bench->rows, i);
 		int r;
 
+		if (i < first && !is_base(row))
+			continue;
 		bench_progress("round %d of %d: %s, %u client%s", round + 1, bench->options.rounds,
 			       row->name, row->clients, row->clients == 1 ? "" : "s");
-		r = measure_row(bench, row, true);
+		r = measure_row(bench, row);
 		if (r == 0 && bench_interrupted())
 			r = -EINTR;
 		if (r < 0)
@@ -182,9 +208,9 @@ static int run_round(struct bench *bench, int round)
 	return 0;
 }
 
-static int prepare_rows(struct bench *bench)
+static int prepare_rows(struct bench *bench, guint first)
 {
-	for (guint i = 0; i < bench->rows->len; i++) {
+	for (guint i = first; i < bench->rows->len; i++) {
 		struct row *row = g_ptr_array_index(bench->rows, i);
 		int r;
 
@@ -198,12 +224,13 @@ static int prepare_rows(struct bench *bench)
 	return 0;
 }
 
-static int run_rows(struct bench *bench)
+/* The rows from `first` on, and the base beside them. */
+static int run_rows(struct bench *bench, guint first)
 {
-	int r = prepare_rows(bench);
+	int r = prepare_rows(bench, first);
 
 	for (int round = 0; round < bench->options.rounds && r == 0; round++)
-		r = run_round(bench, round);
+		r = run_round(bench, round, first);
 	return r;
 }
 
@@ -230,8 +257,11 @@ static int run_site(struct bench *bench)
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
-		add_rows(bench, tables[i].rows, *tables[i].count);
-	return run_rows(bench);
+		if (bench->options.peers || !tables[i].peers)
+			add_rows(bench, tables[i].rows, *tables[i].count);
+	r = run_rows(bench, 0);
+	servers_stop(bench);
+	return r == 0 && bench->options.scale ? scale_run(bench, run_rows) : r;
 }
 
 static enum report_format report_format(const struct bench_options *options)
@@ -353,16 +383,17 @@ static int run_on_store(struct bench *bench, const char *path)
 
 /* ---- Words ---------------------------------------------------------------------- */
 
-static int check_names(const char *only)
+static int check_names(const struct bench_options *options)
 {
-	g_auto(GStrv) names = g_strsplit(only, ",", -1);
+	g_auto(GStrv) names = g_strsplit(options->only, ",", -1);
 
 	for (guint i = 0; names[i]; i++)
-		if (!is_row(names[i]))
+		if (!is_row(names[i], options->peers))
 			return command_fail(EXIT_USAGE,
-					    "cannot measure '%s': there is no such row; see: "
-					    "commitfs bench --help",
-					    names[i]);
+					    "cannot measure '%s': there is no such row%s; "
+					    "see: commitfs bench --help",
+					    names[i],
+					    is_row(names[i], true) ? " without --peers" : "");
 	return 0;
 }
 
@@ -381,7 +412,7 @@ static int complete_options(struct bench_options *options)
 				    options->seconds, MAX_SECONDS);
 	if (options->json && options->markdown)
 		return command_fail(EXIT_USAGE, "cannot print JSON and markdown at once");
-	return options->only ? check_names(options->only) : 0;
+	return options->only ? check_names(options) : 0;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -399,6 +430,10 @@ static int run(const struct command *command, int argc, char **argv)
 		  "NAME,..." },
 		{ "quick", 0, 0, G_OPTION_ARG_NONE, &options->quick,
 		  "One short round: to see that it works, not how fast", NULL },
+		{ "peers", 0, 0, G_OPTION_ARG_NONE, &options->peers,
+		  "Also what else is installed: SQLite, LMDB, redis, etcd, plain files", NULL },
+		{ "scale", 0, 0, G_OPTION_ARG_NONE, &options->scale,
+		  "Also with 1e3 to 1e6 keys and 1 to 64 clients, and the memory needed", NULL },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &options->json, "Print an array of rows", NULL },
 		{ "markdown", 0, 0, G_OPTION_ARG_NONE, &options->markdown,
 		  "Print a table in markdown", NULL },
@@ -412,11 +447,13 @@ static int run(const struct command *command, int argc, char **argv)
 	if (command_parse(command, entries, NULL, 1, argc, argv, &arguments, &exit_code)) {
 		exit_code = complete_options(options);
 		bench.rows = g_ptr_array_new_with_free_func(free_row);
+		bench.servers = g_ptr_array_new();
 		catch_signals();
 		if (exit_code == 0)
 			exit_code = options->store ? run_on_store(&bench, arguments[0]) :
 						     run_on_mount(&bench, arguments[0]);
 		g_ptr_array_unref(bench.rows);
+		g_ptr_array_unref(bench.servers);
 	}
 	site_done(&bench.site);
 	g_free(bench.scratch);

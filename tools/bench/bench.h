@@ -21,9 +21,12 @@ struct bench_options {
 	gboolean json;
 	gboolean markdown;
 	gboolean quick;
+	gboolean peers;
+	gboolean scale;
 	int rounds;
 	double seconds;
 	char *only;
+	char *plot;
 	char *scratch;
 };
 
@@ -43,6 +46,7 @@ struct bench {
 	struct site site;     /* where rows are measured now */
 	char *scratch;	      /* a directory of ours on the disk of the store */
 	GPtrArray *rows;      /* struct row, of this run */
+	GPtrArray *servers;   /* struct server, of peers, that are running */
 	double round_base;    /* puts per second, measured in this round */
 	double base_p50;      /* us, of all rounds so far */
 	double round_trip_us; /* the same of an empty request */
@@ -83,7 +87,10 @@ struct row {
 	/* NULL: by `workload`. */
 	int (*measure)(struct bench *bench, const struct row *row, struct measurement *ret);
 	const struct workload *workload;
-	const char *script; /* ROW_SHELL: of bash */
+	const char *script;  /* of bash, for clients_measure_shells() */
+	const char *server;  /* the script talks to; NULL: to none */
+	const char *program; /* of rows that start one */
+	guint quick_keys;    /* instead of `keys` in a quick run; 0: as many */
 	/* Why it cannot be measured here, or NULL when it can. NULL: it always can. */
 	const char *(*missing)(const struct bench *bench);
 
@@ -98,3 +105,6 @@ void bench_progress(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
 /* True once the user has asked for the end. */
 bool bench_interrupted(void);
+
+/* True when rows of this name were asked for. */
+bool bench_wants(const struct bench *bench, const char *name);

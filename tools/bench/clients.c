@@ -5,6 +5,7 @@
 
 #include "tools/bench/measure.h"
 #include "tools/bench/requests.h"
+#include "tools/bench/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -237,7 +238,10 @@ static void prepare_child(pid_t parent)
 
 static _Noreturn void exec_shell(const struct group *group, int in, int out)
 {
+	const struct server *server =
+		group->row->server ? server_find(group->bench, group->row->server) : NULL;
 	g_autofree char *keys = g_strdup_printf("%u", group->row->keys);
+	g_autofree char *port = g_strdup_printf("%u", server ? server->port : 0);
 	const struct site *site = &group->bench->site;
 	int errors = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
@@ -245,7 +249,7 @@ static _Noreturn void exec_shell(const struct group *group, int in, int out)
 	if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
 	    dup2(errors, STDERR_FILENO) >= 0)
 		execlp("bash", "bash", "--noprofile", "--norc", "-c", group->row->script, "bash",
-		       site->mount, site->name, keys, NULL);
+		       site->mount, site->name, keys, group->bench->scratch, port, NULL);
 	_exit(127);
 }
 

@@ -45,6 +45,26 @@ int clients_measure(struct bench *bench, const struct row *row, struct measureme
 
 /* The same with a bash script: it prints `ready`, reads how many microseconds it has,
  * works, prints `done`, reads a line, and prints its begin, its end (microseconds of
- * EPOCHREALTIME) and the latency of each call. Its arguments: mount point, directory
- * below keys/, number of keys. */
+ * EPOCHREALTIME) and the latency of each call. */
 int clients_measure_shells(struct bench *bench, const struct row *row, struct measurement *ret);
+
+/* What each such script begins with; then it defines `call`, which works once, or returns 2
+ * when it gave up because it was `expired`, and says `work`. */
+#define SHELL_BEGIN                                                              \
+	"LC_ALL=C mount=$1 name=$2 keys=$3 scratch=$4 port=$5\n"                 \
+	"expired() { ((${EPOCHREALTIME/./} >= end)); }\n"                        \
+	"work() {\n"                                                             \
+	"	echo ready\n"                                                          \
+	"	local begin end last now latencies=() microseconds\n"                  \
+	"	read -r microseconds || exit\n"                                        \
+	"	begin=${EPOCHREALTIME/./} last=$begin end=$((begin + microseconds))\n" \
+	"	while ((last < end)); do\n"                                            \
+	"		call || { [ $? = 2 ] && break; exit; }\n"                           \
+	"		now=${EPOCHREALTIME/./}\n"                                            \
+	"		latencies+=($((now - last)))\n"                                       \
+	"		last=$now\n"                                                          \
+	"	done\n"                                                                \
+	"	echo done\n"                                                           \
+	"	read -r microseconds || exit\n"                                        \
+	"	echo \"$begin $last ${latencies[*]}\"\n"                               \
+	"}\n"

@@ -82,11 +82,11 @@ static void close_session(struct client *client)
 
 static int change(struct client *client, const struct session *session, guint account, int by)
 {
-	char name[16], value[32];
+	char name[SITE_NAME_MAX], value[128];
 	ssize_t size;
 	int r;
 
-	snprintf(name, sizeof(name), "%u", account);
+	site_key_name(account, client->row->keys, name);
 	size = file_read_at(session->accounts, name, value, sizeof(value));
 	if (size < 0)
 		return fail_at(client, "read account", name, (int)size);
@@ -162,22 +162,28 @@ static void close_accounts(struct client *client)
 		close(GPOINTER_TO_INT(client->state));
 }
 
+static void random_key(struct client *client, char ret[static SITE_NAME_MAX])
+{
+	site_key_name(client_random(client, client->row->keys), client->row->keys, ret);
+}
+
 static int live_write(struct client *client)
 {
-	char name[16];
+	char name[SITE_NAME_MAX];
 	int r;
 
-	snprintf(name, sizeof(name), "%u", client_random(client, client->row->keys));
-	r = file_replace_at(GPOINTER_TO_INT(client->state), name, "1000\n", 5);
+	random_key(client, name);
+	r = file_replace_at(GPOINTER_TO_INT(client->state), name, SITE_ACCOUNT_TEXT,
+			    strlen(SITE_ACCOUNT_TEXT));
 	return r < 0 ? fail_at(client, "write account", name, r) : 0;
 }
 
 static int live_read(struct client *client)
 {
-	char name[16], value[32];
+	char name[SITE_NAME_MAX], value[128];
 	ssize_t size;
 
-	snprintf(name, sizeof(name), "%u", client_random(client, client->row->keys));
+	random_key(client, name);
 	size = file_read_at(GPOINTER_TO_INT(client->state), name, value, sizeof(value));
 	return size < 0 ? fail_at(client, "read account", name, (int)size) : 0;
 }
@@ -185,9 +191,9 @@ static int live_read(struct client *client)
 static int live_stat(struct client *client)
 {
 	struct stat status;
-	char name[16];
+	char name[SITE_NAME_MAX];
 
-	snprintf(name, sizeof(name), "%u", client_random(client, client->row->keys));
+	random_key(client, name);
 	if (fstatat(GPOINTER_TO_INT(client->state), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_at(client, "stat account", name, -errno);
 	return 0;

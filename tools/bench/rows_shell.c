@@ -3,27 +3,7 @@
 #include "tools/bench/rows.h"
 #include "tools/bench/site.h"
 
-/* Before and after the work, as clients_measure_shells() has it. A script says what it does
- * once in `call`, and what it needs first before. */
-#define SCRIPT_BEGIN                                                             \
-	"LC_ALL=C mount=$1 name=$2 keys=$3\n"                                    \
-	"work() {\n"                                                             \
-	"	echo ready\n"                                                          \
-	"	local begin end last now latencies=() microseconds\n"                  \
-	"	read -r microseconds || exit\n"                                        \
-	"	begin=${EPOCHREALTIME/./} last=$begin end=$((begin + microseconds))\n" \
-	"	while ((last < end)); do\n"                                            \
-	"		call || exit\n"                                                       \
-	"		now=${EPOCHREALTIME/./}\n"                                            \
-	"		latencies+=($((now - last)))\n"                                       \
-	"		last=$now\n"                                                          \
-	"	done\n"                                                                \
-	"	echo done\n"                                                           \
-	"	read -r microseconds || exit\n"                                        \
-	"	echo \"$begin $last ${latencies[*]}\"\n"                               \
-	"}\n"
-
-static const char transfer_script[] = SCRIPT_BEGIN
+static const char transfer_script[] = SHELL_BEGIN
 	"cd \"$mount\" && read -r t < txn/new || exit\n"
 	"exec 3> \"txn/$t/restart\" 4> \"txn/$t/commit\" || exit\n"
 	"cd \"txn/$t/keys/$name/accounts\" || exit\n"
@@ -37,13 +17,13 @@ static const char transfer_script[] = SCRIPT_BEGIN
 	"		echo $((x - 1)) > $a\n"
 	"		echo $((y + 1)) > $b\n"
 	"		echo transfer >&4\n"
-	"	do :; done\n"
+	"	do expired && return 2; done\n"
 	"}\n"
 	"work\n";
 
-static const char read_script[] = SCRIPT_BEGIN "cd \"$mount/keys/$name/accounts\" || exit\n"
-					       "call() { read -r x < $((RANDOM % keys)); }\n"
-					       "work\n";
+static const char read_script[] = SHELL_BEGIN "cd \"$mount/keys/$name/accounts\" || exit\n"
+					      "call() { read -r x < $((RANDOM % keys)); }\n"
+					      "work\n";
 
 const struct row shell_rows[] = {
 	{ .name = "shell-transfer",

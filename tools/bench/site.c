@@ -3,7 +3,6 @@
 #include "tools/bench/site.h"
 
 #include "tools/bench/files.h"
-#include "tools/bench/measure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +14,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define ACCOUNT_TEXT "1000\n"
 
 static void init_names(struct site *site, const char *mount)
 {
@@ -159,17 +156,29 @@ static int fail_at(const char *action, const char *path, int error)
 	return bench_fail(error, "cannot %s '%s': %s", action, path, g_strerror(-error));
 }
 
-/* The value of key number `index`: an account's, or `size` bytes. */
-static GString *make_value(guint index, guint size)
+void site_key_name(guint index, guint count, char ret[static SITE_NAME_MAX])
 {
-	GString *value = g_string_new(size == 0 ? ACCOUNT_TEXT : NULL);
-
-	for (guint i = 0; i < size; i++)
-		g_string_append_c(value, (char)('a' + (index + i) % 26));
-	return value;
+	if (count <= SITE_FANOUT)
+		snprintf(ret, SITE_NAME_MAX, "%u", index);
+	else
+		snprintf(ret, SITE_NAME_MAX, "%u/%u", index / SITE_FANOUT, index % SITE_FANOUT);
 }
 
-static int fill_directory(const char *path, guint count, guint size)
+/* Key number `index` of `count`, and the directory before the first in it. */
+static int fill_key(int directory, guint index, guint count)
+{
+	char name[SITE_NAME_MAX];
+
+	if (count > SITE_FANOUT && index % SITE_FANOUT == 0) {
+		snprintf(name, sizeof(name), "%u", index / SITE_FANOUT);
+		if (mkdirat(directory, name, 0755) < 0)
+			return -errno;
+	}
+	site_key_name(index, count, name);
+	return file_write_at(directory, name, SITE_ACCOUNT_TEXT, strlen(SITE_ACCOUNT_TEXT));
+}
+
+int site_fill_directory(const char *path, guint count)
 {
 	int directory, r = 0;
 
@@ -179,12 +188,7 @@ static int fill_directory(const char *path, guint count, guint size)
 	if (directory < 0)
 		return fail_at("open", path, -errno);
 	for (guint i = 0; i < count && r == 0; i++) {
-		GString *value = make_value(i, size);
-		char name[16];
-
-		snprintf(name, sizeof(name), "%u", i);
-		r = file_write_at(directory, name, value->str, value->len);
-		g_string_free(value, TRUE);
+		r = fill_key(directory, i, count);
 		if (r < 0)
 			fail_at("fill", path, r);
 		else if (bench_interrupted())
@@ -220,7 +224,7 @@ static int finish(const char *txn, int r)
 	return r;
 }
 
-int site_fill(const struct site *site, const char *name, guint count, guint size)
+int site_fill(const struct site *site, const char *name, guint count)
 {
 	g_autofree char *txn = NULL, *path = NULL;
 	int r = begin(site, &txn);
@@ -228,14 +232,14 @@ int site_fill(const struct site *site, const char *name, guint count, guint size
 	if (r < 0)
 		return r;
 	path = g_build_filename(txn, "keys", site->name, name, NULL);
-	return finish(txn, fill_directory(path, count, size));
+	return finish(txn, site_fill_directory(path, count));
 }
 
 int site_prepare(const struct site *site)
 {
 	if (mkdir(site->keys, 0755) < 0)
 		return errno == EEXIST ? 0 : fail_at("make directory", site->keys, -errno);
-	return site_fill(site, "accounts", SITE_ACCOUNTS, 0);
+	return site_fill(site, "accounts", SITE_ACCOUNTS);
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)

@@ -4,6 +4,7 @@
 #include "tools/bench/clients.h"
 #include "tools/bench/measure.h"
 #include "tools/bench/peers.h"
+#include "tools/bench/plot.h"
 #include "tools/bench/report.h"
 #include "tools/bench/rows.h"
 #include "tools/bench/scale.h"
@@ -79,11 +80,14 @@ bool bench_interrupted(void)
 static void catch_signals(void)
 {
 	/* Without SA_RESTART: what waits is to be woken. */
-	struct sigaction action = { .sa_handler = note_signal };
+	const struct sigaction action = { .sa_handler = note_signal };
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction before;
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	for (guint i = 0; i < G_N_ELEMENTS(numbers); i++)
+		/* nohup(1) and a shell's & have some ignored. */
+		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -279,7 +283,9 @@ static int end(struct bench *bench, int r)
 		report_print(bench, report_format(&bench->options), stdout);
 	if (bench_interrupted())
 		return 128 + signal_received;
-	return r == 0 ? 0 : EXIT_STORE;
+	if (r < 0)
+		return EXIT_STORE;
+	return bench->options.plot ? plot_write(bench, bench->options.plot) : 0;
 }
 
 /* On the disk of the store, which is beside it; where that cannot be, says so. */
@@ -437,6 +443,8 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &options->json, "Print an array of rows", NULL },
 		{ "markdown", 0, 0, G_OPTION_ARG_NONE, &options->markdown,
 		  "Print a table in markdown", NULL },
+		{ "plot", 0, 0, G_OPTION_ARG_FILENAME, &options->plot,
+		  "Draw latency and throughput into DIR, as SVG; with --scale", "DIR" },
 		{ "scratch", 0, 0, G_OPTION_ARG_FILENAME, &options->scratch,
 		  "Where to measure the base (default: beside the store)", "DIR" },
 		G_OPTION_ENTRY_NULL,
@@ -446,6 +454,8 @@ static int run(const struct command *command, int argc, char **argv)
 
 	if (command_parse(command, entries, NULL, 1, argc, argv, &arguments, &exit_code)) {
 		exit_code = complete_options(options);
+		if (exit_code == 0 && options->plot)
+			exit_code = plot_check(options->plot);
 		bench.rows = g_ptr_array_new_with_free_func(free_row);
 		bench.servers = g_ptr_array_new();
 		catch_signals();
@@ -458,6 +468,7 @@ static int run(const struct command *command, int argc, char **argv)
 	site_done(&bench.site);
 	g_free(bench.scratch);
 	g_free(options->only);
+	g_free(options->plot);
 	g_free(options->scratch);
 	return exit_code;
 }

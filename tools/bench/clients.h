@@ -59,7 +59,7 @@ int clients_measure_shells(struct bench *bench, const struct row *row, struct me
 	"	read -r microseconds || exit\n"                                        \
 	"	begin=${EPOCHREALTIME/./} last=$begin end=$((begin + microseconds))\n" \
 	"	while ((last < end)); do\n"                                            \
-	"		call || { [ $? = 2 ] && break; exit; }\n"                           \
+	"		call || { [ $? = 2 ] && break; exit; }\n"                             \
 	"		now=${EPOCHREALTIME/./}\n"                                            \
 	"		latencies+=($((now - last)))\n"                                       \
 	"		last=$now\n"                                                          \

@@ -18,6 +18,7 @@ static const char transfer_script[] = SHELL_BEGIN
 	"		echo $((y + 1)) > $b\n"
 	"		echo transfer >&4\n"
 	"	do expired && return 2; done\n"
+	"	return 0\n"
 	"}\n"
 	"work\n";
 

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define KEYS_PER_PROGRAM 10000
+
 static void init_names(struct site *site, const char *mount)
 {
 	site->mount = g_strdup(mount);
@@ -224,11 +226,59 @@ static int finish(const char *txn, int r)
 	return r;
 }
 
+/* Runs a program through `eval`. -ENOENT: the mount has none. */
+static int run_program(const struct site *site, const GString *program)
+{
+	g_autofree char *path = site_control(site, "eval");
+	char reply[256] = "";
+	ssize_t size = 0;
+	int r, fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT : fail_at("open", path, -errno);
+	r = file_write(fd, program->str, program->len);
+	if (r == 0)
+		size = read(fd, reply, sizeof(reply) - 1);
+	if (size < 0)
+		r = -errno;
+	close(fd);
+	if (r < 0)
+		return fail_at("run a program on", path, r);
+	if (!g_str_has_prefix(reply, "SUCCESS"))
+		return bench_fail(-EPROTO, "cannot run a program on '%s': %.*s", path,
+				  (int)strcspn(reply, "\n"), reply);
+	return 0;
+}
+
+/* Many keys: programs make them several times as fast as files do. -ENOENT: no `eval`. */
+static int fill_by_programs(const struct site *site, const char *name, guint count)
+{
+	int r = 0;
+
+	for (guint i = 0; i < count && r == 0;) {
+		g_autoptr(GString) program = g_string_new(NULL);
+		guint end = MIN(i + KEYS_PER_PROGRAM, count);
+
+		for (; i < end; i++) {
+			char key[SITE_NAME_MAX];
+
+			site_key_name(i, count, key);
+			g_string_append_printf(program, "put %s/%s/%s 1000\n", site->name, name,
+					       key);
+		}
+		r = bench_interrupted() ? -EINTR : run_program(site, program);
+	}
+	return r;
+}
+
 int site_fill(const struct site *site, const char *name, guint count)
 {
 	g_autofree char *txn = NULL, *path = NULL;
-	int r = begin(site, &txn);
+	int r = count > SITE_FANOUT ? fill_by_programs(site, name, count) : -ENOENT;
 
+	if (r != -ENOENT)
+		return r;
+	r = begin(site, &txn);
 	if (r < 0)
 		return r;
 	path = g_build_filename(txn, "keys", site->name, name, NULL);
@@ -252,11 +302,16 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 
 int site_clear(const struct site *site)
 {
+	g_autoptr(GString) program = g_string_new(NULL);
 	g_autofree char *txn = NULL, *path = NULL;
 	int r;
 
 	if (access(site->keys, F_OK) < 0)
 		return 0;
+	g_string_printf(program, "del %s --prefix\n", site->name);
+	r = run_program(site, program);
+	if (r != -ENOENT)
+		return r;
 	r = begin(site, &txn);
 	if (r < 0)
 		return r;

@@ -36,8 +36,9 @@ extern const struct command eval_command;
 extern const struct command bench_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
- * after them, or some of the command's optional ones more; *ret_arguments is NULL for none. True: go on, *ret_arguments has them (free with g_strfreev). False: end
- * with *ret_exit; help was asked for and printed, or an error was. */
+ * after them, or some of the command's optional ones more; *ret_arguments is NULL for none.
+ * True: go on, *ret_arguments has them (free with g_strfreev). False: end with *ret_exit;
+ * help was asked for and printed, or an error was. */
 bool command_parse(const struct command *command, const GOptionEntry *options, void *data,
 		   guint count, int argc, char **argv, char ***ret_arguments, int *ret_exit);
 

@@ -8,8 +8,13 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&init_command, &mount_command, &umount_command, &status_command,
-	&run_command,  &eval_command,  &bench_command,
+	&init_command,
+	&mount_command,
+	&umount_command,
+	&status_command,
+	&run_command,
+	&eval_command,
+	&bench_command,
 };
 
 static const struct command *find_command(const char *name)

@@ -720,10 +720,29 @@ static void reply_new_round(struct handle *handle, fuse_req_t req, size_t size, 
 	tree_when_told(written->fs, reply_told, written);
 }
 
+/* A restart that waits for its turn; the kernel keeps the handle until it is answered. */
+struct restarting {
+	struct handle *handle;
+	fuse_req_t req;
+	size_t size;
+};
+
+static void restart_now(void *arg)
+{
+	struct restarting *restarting = arg;
+	struct handle *handle = restarting->handle;
+
+	reply_new_round(handle, restarting->req, restarting->size, txn_restart(handle->node->txn));
+	g_free(restarting);
+}
+
 static void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
+	struct restarting *restarting = g_new(struct restarting, 1);
+
 	(void)data;
-	reply_new_round(handle, req, size, txn_restart(handle->node->txn));
+	*restarting = (struct restarting){ handle, req, size };
+	txn_take_turn(handle->node->txn, restart_now, restarting);
 }
 
 static void act_rebase(struct handle *handle, fuse_req_t req, const char *data, size_t size)

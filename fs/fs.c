@@ -180,6 +180,7 @@ void fs_free(struct fs *fs)
 	if (!fs)
 		return;
 	registry_on_end(fs->registry, NULL, NULL);
+	registry_stop_turns(fs->registry);
 	if (fs->session)
 		fuse_session_unmount(fs->session);
 	if (fs->housekeeper)

@@ -300,12 +300,47 @@ static GArray *settle_locked(struct txn *txn, int outcome, uint64_t revision, GP
 	return waiters;
 }
 
+/* Rounds for which a transaction that lost takes turns with others. */
+#define CONTENDED_ROUNDS 64
+
+static void note_turn(struct txn *txn, int outcome, GQueue *due)
+{
+	bool conflict = outcome == -ECANCELED;
+	bool contended;
+
+	pthread_mutex_lock(&txn->lock);
+	contended = conflict || txn->contended > 0;
+	if (conflict)
+		txn->contended = CONTENDED_ROUNDS;
+	else if (txn->contended > 0)
+		txn->contended--;
+	pthread_mutex_unlock(&txn->lock);
+	if (!contended)
+		return;
+	turns_note(registry_turns(txn->registry), conflict);
+	turns_end(registry_turns(txn->registry), &txn->turn, due);
+}
+
+void txn_take_turn(struct txn *txn, txn_turn_fn *go, void *arg)
+{
+	bool contended;
+
+	pthread_mutex_lock(&txn->lock);
+	contended = txn->contended > 0 && txn->state != TXN_OVER;
+	pthread_mutex_unlock(&txn->lock);
+	if (contended)
+		turns_take(registry_turns(txn->registry), &txn->turn, go, arg);
+	else
+		go(arg);
+}
+
 static void commit_done(const struct program_result *result, void *arg)
 {
 	struct commit *commit = arg;
 	struct txn *txn = commit->txn;
 	int outcome = outcome_of(result);
 	GPtrArray *conflicts = NULL;
+	GQueue due = G_QUEUE_INIT;
 	GArray *waiters;
 
 	if (outcome == -ECANCELED || outcome == -EACCES)
@@ -314,6 +349,7 @@ static void commit_done(const struct program_result *result, void *arg)
 	pthread_mutex_lock(&txn->lock);
 	waiters = settle_locked(txn, outcome, result->revision, conflicts);
 	pthread_mutex_unlock(&txn->lock);
+	note_turn(txn, outcome, &due); /* before who is told can take the next */
 	for (guint i = 0; i < waiters->len; i++) {
 		struct waiter *waiter = &g_array_index(waiters, struct waiter, i);
 
@@ -323,6 +359,7 @@ static void commit_done(const struct program_result *result, void *arg)
 	g_array_unref(commit->items);
 	txn_unref(txn);
 	g_free(commit);
+	turns_go(&due);
 }
 
 static int take_message(struct txn *txn, const char *text, size_t text_bytes)

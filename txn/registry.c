@@ -14,11 +14,16 @@
 
 enum { MAX_NAME_BYTES = 64, MAX_HEIRS = 64, MAX_EVENTS = 64 };
 
+/* What the events tell of that are not ends of owners, whose data is a number from 1. */
+#define EVENT_WAKE UINT64_C(0)
+#define EVENT_TURNS UINT64_MAX
+
 struct registry {
 	struct store *store;		 /* set once */
 	struct registry_options options; /* set once */
 	char *id_prefix;	   /* set once: tells this mount's transactions from others' */
 	struct accounts *accounts; /* set once */
+	struct turns *turns;	   /* set once */
 	int epoll_fd;		   /* set once */
 	int wake_fd;		   /* set once */
 	pthread_t end_thread;	   /* set once: ends what is due */
@@ -247,7 +252,9 @@ static void *end_transactions(void *arg)
 		eventfd_t ignored;
 
 		for (int i = 0; i < count; i++) {
-			if (events[i].data.u64 == 0)
+			if (events[i].data.u64 == EVENT_TURNS)
+				turns_expire(registry->turns);
+			else if (events[i].data.u64 == EVENT_WAKE)
 				woken = eventfd_read(registry->wake_fd, &ignored) == 0;
 			else
 				owner_ended(registry, events[i].data.u64);
@@ -269,14 +276,26 @@ void registry_wake(struct registry *registry)
 
 static void start_end_thread(struct registry *registry)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 0 };
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = EVENT_WAKE };
+	struct epoll_event turns = { .events = EPOLLIN, .data.u64 = EVENT_TURNS };
 
 	registry->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	registry->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g_assert(registry->epoll_fd >= 0 && registry->wake_fd >= 0);
 	epoll_ctl(registry->epoll_fd, EPOLL_CTL_ADD, registry->wake_fd, &event);
+	epoll_ctl(registry->epoll_fd, EPOLL_CTL_ADD, turns_timer_fd(registry->turns), &turns);
 	if (pthread_create(&registry->end_thread, NULL, end_transactions, registry) != 0)
 		g_error("cannot start the thread that ends transactions");
+}
+
+struct turns *registry_turns(struct registry *registry)
+{
+	return registry->turns;
+}
+
+void registry_stop_turns(struct registry *registry)
+{
+	turns_stop(registry->turns);
 }
 
 struct accounts *registry_accounts(struct registry *registry)
@@ -306,6 +325,7 @@ void registry_charge_made(struct registry *registry, uid_t uid, int64_t bytes)
 struct registry *registry_new(struct store *store, const struct registry_options *options)
 {
 	struct registry *registry = g_new0(struct registry, 1);
+	int r;
 
 	registry->store = store;
 	registry->options = *options;
@@ -320,6 +340,9 @@ struct registry *registry_new(struct store *store, const struct registry_options
 		.max_transactions = options->max_user_transactions,
 	});
 	registry->due_us = G_MAXINT64;
+	registry->turns = turns_new(&r);
+	if (!registry->turns)
+		g_error("cannot make a timer: %s", g_strerror(-r));
 	start_end_thread(registry);
 	return registry;
 }
@@ -337,6 +360,7 @@ void registry_free(struct registry *registry)
 	for (guint i = 0; i < open->len; i++)
 		txn_end(g_ptr_array_index(open, i));
 	g_clear_pointer(&open, g_ptr_array_unref);
+	turns_free(registry->turns);
 	close(registry->wake_fd);
 	close(registry->epoll_fd);
 	g_hash_table_unref(registry->by_name);

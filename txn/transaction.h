@@ -2,6 +2,7 @@
 #pragma once
 
 #include "txn/account.h"
+#include "txn/turns.h"
 #include "txn/view.h"
 
 #include <pthread.h>
@@ -69,6 +70,8 @@ struct txn {
 	GArray *heirs; /* struct process: ancestors of the same user, nearest first */
 	int owner_fd;  /* pidfd, -1: none */
 
+	struct turn turn; /* of the registry's turns */
+
 	pthread_mutex_t lock;
 	/* All that follows is under it. */
 	enum txn_state state;
@@ -92,6 +95,7 @@ struct txn {
 	int64_t begun_us;	/* monotonic */
 	uint64_t timeout_s;	/* of idleness; UINT64_MAX: none */
 	guint holds;		/* open files: it is not idle */
+	guint contended;	/* rounds for which it takes turns: it lost a while ago */
 	bool expired;		/* over, but its name is kept until rmdir */
 };
 
@@ -121,6 +125,7 @@ void txn_set_last_error_locked(struct txn *txn, char *text); /* takes `text` */
 void registry_forget(struct registry *registry, struct txn *txn, bool abandoned);
 /* Counts a commit that came back with `outcome`; `conflicts` (may be NULL) of struct conflict. */
 void registry_note_outcome(struct registry *registry, int outcome, const GPtrArray *conflicts);
+struct turns *registry_turns(struct registry *registry);
 struct accounts *registry_accounts(struct registry *registry);
 struct store *registry_store(struct registry *registry);
 /* A time-out may be due earlier than it was. */

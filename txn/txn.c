@@ -466,11 +466,14 @@ struct txn *txn_ref(struct txn *txn)
 
 void txn_unref(struct txn *txn)
 {
+	GQueue due = G_QUEUE_INIT;
 	struct account charged;
 
 	if (!txn || !g_atomic_int_dec_and_test(&txn->refs))
 		return;
 	g_assert(txn->waiters->len == 0 && txn->owner_fd < 0);
+	turns_end(registry_turns(txn->registry), &txn->turn, &due);
+	turns_go(&due);
 	txn_clear_round_locked(txn);
 	charged = (struct account){ .bytes = -txn->charged.bytes };
 	accounts_adjust(txn->accounts, txn->credentials->uid, &charged);
@@ -515,12 +518,15 @@ bool txn_mark_over(struct txn *txn, bool *ret_abandoned)
 
 void txn_end(struct txn *txn)
 {
+	GQueue due = G_QUEUE_INIT;
 	bool abandoned;
 
 	txn_mark_over(txn, &abandoned);
 	pthread_mutex_lock(&txn->lock);
 	txn->expired = false;
 	pthread_mutex_unlock(&txn->lock);
+	turns_end(registry_turns(txn->registry), &txn->turn, &due);
+	turns_go(&due);
 	registry_forget(txn->registry, txn, abandoned);
 }
 

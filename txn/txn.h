@@ -198,6 +198,9 @@ const char *txn_conflict_kind_name(unsigned kind);
 int registry_begin(struct registry *registry, const char *name, pid_t tid,
 		   const struct credentials *credentials, struct txn **ret);
 
+/* Nobody waits for a turn any more (txn_take_turn), now and later. */
+void registry_stop_turns(struct registry *registry);
+
 /* Charges `bytes` (negative: gives back) to the user `uid`. -EDQUOT: more than one user may
  * have; nothing is charged then. */
 int registry_charge(struct registry *registry, uid_t uid, int64_t bytes);
@@ -256,6 +259,12 @@ void txn_commit(struct txn *txn, const char *text, size_t text_bytes, txn_done_f
 
 /* Forgets reads and writes and begins again on the newest snapshot. -ESTALE; -EBUSY. */
 int txn_restart(struct txn *txn);
+
+/* Calls go(arg) once, now or from another thread, when it is this transaction's turn to
+ * restart: at once unless it lost to others lately, and then a tenth of a second from now at
+ * most. The caller keeps the transaction until then. */
+typedef void txn_turn_fn(void *arg);
+void txn_take_turn(struct txn *txn, txn_turn_fn *go, void *arg);
 
 /* Something was observed that could not be recorded: its commit is refused with -EDQUOT
  * until a restart. */

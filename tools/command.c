@@ -2,6 +2,8 @@
  * is not ASCII and ends the process by itself. */
 #include "tools/command.h"
 
+#include "tools/log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -18,7 +20,7 @@ int command_fail(int exit_code, const char *format, ...)
 	va_start(args, format);
 	text = g_strdup_vprintf(format, args);
 	va_end(args);
-	fprintf(stderr, "commitfs: %s\n", text);
+	log_print(G_LOG_LEVEL_CRITICAL, text);
 	return exit_code;
 }
 

@@ -1,11 +1,15 @@
 /* Messages take one line each. stderr while somebody sees it: until the mount answers, or
- * for good in the foreground. */
+ * for good in the foreground. Where stderr leads to the journal each line begins with its
+ * level, as sd-daemon(3) has it; the journal knows the rest. */
 #include "tools/log.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
+#include <unistd.h>
 
 static const struct {
 	const char *word;
@@ -39,6 +43,29 @@ static int syslog_priority(GLogLevelFlags level)
 	if (level <= G_LOG_LEVEL_MESSAGE)
 		return LOG_NOTICE;
 	return level <= G_LOG_LEVEL_INFO ? LOG_INFO : LOG_DEBUG;
+}
+
+/* Who started us says in JOURNAL_STREAM which file leads to the journal; stderr may have
+ * been redirected since. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = g_getenv("JOURNAL_STREAM");
+	g_autofree char *own = NULL;
+	struct stat status;
+
+	if (stream == NULL || fstat(STDERR_FILENO, &status) < 0)
+		return false;
+	own = g_strdup_printf("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, (guint64)status.st_dev,
+			      (guint64)status.st_ino);
+	return strcmp(stream, own) == 0;
+}
+
+void log_print(GLogLevelFlags level, const char *text)
+{
+	if (stderr_is_journal())
+		fprintf(stderr, "<%d>%s\n", syslog_priority(level), text);
+	else
+		fprintf(stderr, "commitfs: %s\n", text);
 }
 
 static char *find_message(const GLogField *fields, gsize count)
@@ -75,7 +102,7 @@ static GLogWriterOutput write_message(GLogLevelFlags level, const GLogField *fie
 	if (g_atomic_int_get(&syslog_used))
 		syslog(syslog_priority(level & G_LOG_LEVEL_MASK), "%s", message);
 	else
-		fprintf(stderr, "commitfs: %s\n", message);
+		log_print(level & G_LOG_LEVEL_MASK, message);
 	return G_LOG_WRITER_HANDLED;
 }
 

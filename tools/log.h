@@ -12,3 +12,7 @@ void log_start(GLogLevelFlags level);
 
 /* From now on to syslog instead. From any thread. */
 void log_to_syslog(void);
+
+/* Writes one line to stderr: `commitfs: TEXT`, or with the level where the journal reads
+ * it. From any thread. */
+void log_print(GLogLevelFlags level, const char *text);

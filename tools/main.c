@@ -1,6 +1,8 @@
 /* commitfs: a transactional key-value store, mounted as files. This file finds the
- * subcommand; each has a file of its own. */
+ * subcommand; each has a file of its own. Called as mount.commitfs it is what mount(8)
+ * runs. */
 #include "tools/command.h"
+#include "tools/mount_helper.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -91,6 +93,8 @@ int main(int argc, char **argv)
 	int r;
 
 	setlocale(LC_CTYPE, "");
+	if (argc > 0 && mount_helper_is(argv[0]))
+		return mount_helper(argc, argv);
 	if (argc < 2) {
 		print_usage(stderr);
 		return EXIT_USAGE;

@@ -8,6 +8,7 @@
 #include "tools/log.h"
 #include "tools/mount_options.h"
 #include "tools/mount_point.h"
+#include "tools/service.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -64,6 +65,7 @@ static void mount_is_ready(void *arg)
 
 	if (job->ready < 0) {
 		print_mounted(job);
+		service_notify_ready(job->point);
 		return;
 	}
 	log_to_syslog();
@@ -115,6 +117,8 @@ static int serve_store(struct mount_job *job, struct store *store)
 		return command_fail(EXIT_NO_MOUNT, "%s", message);
 	}
 	r = fs_run(fs);
+	if (job->ready < 0)
+		service_notify_stopping();
 	if (r < 0)
 		g_critical("cannot go on serving %s: %s", job->point, g_strerror(-r));
 	fs_free(fs);
@@ -203,7 +207,8 @@ const struct command mount_command = {
 		"Mounts STORE, a directory made by 'commitfs init', or 'memory:' for a store\n"
 		"that is gone when it is unmounted, on the directory MNT, and returns when\n"
 		"the mount answers. Mounted by root every user may enter, mounted by a user\n"
-		"only that user.\n"
+		"only that user. With -f it serves until it is unmounted, and tells a service\n"
+		"manager when it is ready (Type=notify).\n"
 		"\n"
 		"Example:\n"
 		"  commitfs mount --max-value=64M /srv/store /mnt",

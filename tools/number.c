@@ -70,3 +70,33 @@ int number_parse_size(const char *text, uint64_t max, uint64_t *ret)
 		return shift;
 	return number_limit(number, (unsigned)shift, max, ret);
 }
+
+char *number_format_size(uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	unsigned shift = 0;
+
+	if (bytes < 1024)
+		return g_strdup_printf("%u B", (unsigned)bytes);
+	while (bytes >> shift >= 1024)
+		shift += 10;
+	if (bytes % (UINT64_C(1) << shift) == 0)
+		return g_strdup_printf("%u %ciB", (unsigned)(bytes >> shift),
+				       units[shift / 10 - 1]);
+	return g_strdup_printf("%.1f %ciB", (double)bytes / (double)(UINT64_C(1) << shift),
+			       units[shift / 10 - 1]);
+}
+
+char *number_format_duration(uint64_t seconds)
+{
+	static const struct {
+		const char *name;
+		uint64_t seconds;
+	} units[] = { { "d", 24 * 60 * 60 }, { "h", 60 * 60 }, { "min", 60 }, { "s", 1 } };
+	guint i = 0;
+
+	while (seconds % units[i].seconds != 0 || (seconds == 0 && units[i].seconds > 1))
+		i++;
+	return g_strdup_printf("%" G_GUINT64_FORMAT " %s", seconds / units[i].seconds,
+			       units[i].name);
+}

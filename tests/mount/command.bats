@@ -50,9 +50,12 @@ unmounted() {
 @test "help lists every command, and each has a help with an example" {
 	local name list
 	list=$("$COMMITFS" help)
-	for name in init mount umount status; do
+	for name in init mount umount status run; do
 		like "$list" "  $name +[A-Z]"
-		like "$("$COMMITFS" help "$name")" "Example:.*commitfs $name"
+	done
+	for name in $(awk '/^$/ { in_list = 0 } in_list && $1 != "help" { print $1 }
+		/^Commands:/ { in_list = 1 }' <<<"$list"); do
+		like "$("$COMMITFS" help "$name")" "Examples?:.*commitfs $name"
 		is "$("$COMMITFS" "$name" --help)" "$("$COMMITFS" help "$name")"
 	done
 }

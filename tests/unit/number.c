@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <glib.h>
+#include <string.h>
 
 #define GIB (UINT64_C(1) << 30)
 
@@ -54,4 +56,31 @@ Test(number, count_takes_no_suffix)
 	cr_expect_eq(count, 1000);
 	cr_expect_eq(number_parse_count("1K", 2000, &count), -EINVAL);
 	cr_expect_eq(number_parse_count("1001", 1000, &count), -ERANGE);
+}
+
+/* Frees `text`. */
+static void expect_text(char *text, const char *wanted)
+{
+	cr_expect_str_eq(text, wanted);
+	g_free(text);
+}
+
+Test(number, sizes_are_shown_in_the_largest_binary_unit)
+{
+	expect_text(number_format_size(0), "0 B");
+	expect_text(number_format_size(1023), "1023 B");
+	expect_text(number_format_size(1024), "1 KiB");
+	expect_text(number_format_size(1536), "1.5 KiB");
+	expect_text(number_format_size(16 << 20), "16 MiB");
+	expect_text(number_format_size(GIB + 1), "1.0 GiB");
+	expect_text(number_format_size(UINT64_MAX), "16.0 EiB");
+}
+
+Test(number, durations_are_shown_in_the_largest_unit_that_divides_them)
+{
+	expect_text(number_format_duration(0), "0 s");
+	expect_text(number_format_duration(61), "61 s");
+	expect_text(number_format_duration(5400), "90 min");
+	expect_text(number_format_duration(3600), "1 h");
+	expect_text(number_format_duration(30 * 86400), "30 d");
 }

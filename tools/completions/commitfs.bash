@@ -1,0 +1,116 @@
+# bash completion for commitfs(1). Commands, options and arguments are read from the help of
+# the command itself, so what is completed is what is installed.
+# shellcheck shell=bash disable=SC2207 # words without blanks
+
+# _commitfs_commands PROGRAM
+_commitfs_commands() {
+	"$1" help 2>/dev/null | awk '/^$/ { on = 0 } on { print $1 } /^Commands:/ { on = 1 }'
+}
+
+# _commitfs_options PROGRAM COMMAND: a line each, those that take a value with a = behind
+_commitfs_options() {
+	"$1" help "$2" 2>/dev/null | awk '/^$/ { on = 0 } /^Options:/ { on = 1 } on && /^  -/ {
+		long = $1 ~ /^--/ ? $1 : $2
+		value = index(long, "=") > 0
+		sub(/=.*/, "=", long)
+		print long
+		if ($1 !~ /^--/) { sub(/,/, "", $1); print $1 (value ? "=" : "") }
+	}'
+}
+
+# _commitfs_argument PROGRAM COMMAND N: what the usage calls the Nth argument; the last of
+# them when it may be repeated
+_commitfs_argument() {
+	"$1" help "$2" 2>/dev/null | awk -v n="$3" '/^  commitfs/ {
+		for (i = 3; i <= NF; i++)
+			if ($i != "[options]") word[++count] = $i
+		name = n in word ? word[n] : word[count] ~ /\.\.\./ ? word[count] : ""
+		gsub(/[^A-Z]/, "", name)
+		print name
+		exit
+	}'
+}
+
+# Not by compgen -W, which would expand what others have called their mount points.
+_commitfs_mounts() {
+	local point type
+	while IFS=' ' read -r _ point type _; do
+		[ "$type" = fuse.commitfs ] || continue
+		printf -v point %b "${point//\\0/\\00}"
+		[[ $point != "$cur"* ]] || printf '%s\n' "$point"
+	done </proc/self/mounts
+}
+
+# _commitfs_keys MNT: those that begin with what was typed
+_commitfs_keys() {
+	local key
+	compgen -f -- "$1/keys/$cur" | while read -r key; do
+		[ ! -d "$key" ] || key=$key/
+		printf '%s\n' "${key#"$1/keys/"}"
+	done
+}
+
+_commitfs_complete_argument() {
+	local IFS=$'\n'
+	case $(_commitfs_argument "$program" "$command" $((count + 1))) in
+	STORE)
+		COMPREPLY=($(compgen -W 'memory:' -- "$cur") $(compgen -d -- "$cur"))
+		;;
+	MNT)
+		COMPREPLY=($(_commitfs_mounts))
+		[ "$command" != mount ] || COMPREPLY=($(compgen -d -- "$cur"))
+		;;
+	DIR) COMPREPLY=($(compgen -d -- "$cur")) ;;
+	KEY | PREFIX)
+		compopt -o nospace 2>/dev/null
+		COMPREPLY=($(_commitfs_keys "$mnt"))
+		;;
+	COMMAND) COMPREPLY=($(compgen -c -- "$cur")) ;;
+	*) COMPREPLY=($(compgen -f -- "$cur")) ;;
+	esac
+}
+
+_commitfs() {
+	local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]} cur=${COMP_WORDS[COMP_CWORD]}
+	local options word i count=0 mnt=
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ]; then
+		COMPREPLY=($(compgen -W "$(_commitfs_commands "$program") --help --version" -- "$cur"))
+		return
+	elif [ "$command" = help ]; then
+		COMPREPLY=($(compgen -W "$(_commitfs_commands "$program")" -- "$cur"))
+		return
+	fi
+	options=$(_commitfs_options "$program" "$command")
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		if [ "$word" = -- ]; then
+			# The rest is another command's.
+			COMPREPLY=($(compgen -f -- "$cur"))
+			[ $((i + 1)) != "$COMP_CWORD" ] || COMPREPLY=($(compgen -c -- "$cur"))
+			return
+		elif [ "$word" = = ] || [ "${COMP_WORDS[i - 1]}" = = ]; then
+			continue
+		elif [[ $word == -* ]]; then
+			# Its value is the next word, unless that is the one to be completed.
+			if [[ $'\n'$options$'\n' == *$'\n'"$word="$'\n'* && ${COMP_WORDS[i + 1]} != = ]]; then
+				((i++))
+				[ "$i" != "$COMP_CWORD" ] || return 0
+			fi
+		else
+			((count++))
+			[ "$(_commitfs_argument "$program" "$command" "$count")" != MNT ] || mnt=$word
+		fi
+	done
+	if [[ $cur == -* ]]; then
+		COMPREPLY=($(compgen -W "$options" -- "$cur"))
+		[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace 2>/dev/null
+	elif [ "$cur" = = ] || [ "${COMP_WORDS[COMP_CWORD - 1]}" = = ]; then
+		[ "$cur" != = ] || cur=
+		COMPREPLY=($(compgen -f -- "$cur"))
+	else
+		_commitfs_complete_argument
+	fi
+}
+
+complete -o filenames -F _commitfs commitfs

@@ -208,3 +208,15 @@ while True:
 		assert all(str(got[n]) == v for n, v in lines if n not in ("open_files", "nodes")), got
 	END
 }
+
+@test "a store with any name is one line of status, and a string of JSON" {
+	local name=$'a "b" \\ \t\n\177\303\244 \377'
+	"$COMMITFS" init "$BASE/$name" >/dev/null
+	"$COMMITFS" mount "$BASE/$name" "$MNT" 3>&- >/dev/null
+	run -0 "$COMMITFS" status "$MNT"
+	is "$(grep -c '^store  ' <<<"$output")" 1
+	is "$(wc -l <<<"$output")" "$(wc -l <"$MNT/status")"
+	"$COMMITFS" status --json "$MNT" |
+		"$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["store"])' >got
+	is "$(cat got)" "$(field store "$MNT/status")"
+}

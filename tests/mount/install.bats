@@ -219,6 +219,42 @@ page() {
 	is "$(systemd-analyze verify --man=no ./commitfs@x.service ./etc-shared.mount 2>&1)" ""
 }
 
+# exec_line WHAT: that command of the unit, as systemd would run it
+exec_line() {
+	local line
+	line=$(sed -n "s/^Exec$1=-\?//p" "$PREFIX/lib/systemd/system/commitfs@.service")
+	[ -n "$line" ] || fail "the unit has no Exec$1"
+	eval "${line//*\/commitfs/\"$COMMITFS\"}"
+}
+
+# By the rules of systemd: Type=notify, Restart=on-failure, ExecStopPost= after each end.
+@test "the commands of the unit start, clean up after a kill, start again and stop" {
+	local OPTIONS=--max-value=2M
+	base_directory
+	rmdir "$MNT"
+	"$COMMITFS" init "$STORE"
+	for life in killed stopped; do
+		exec_line StartPre 2>/dev/null || true
+		exec_line Start >>"$BASE/log" 2>&1 3>&- &
+		DAEMON=$!
+		eventually 20 test -e "$MNT/revision"
+		is "$(field max_value_bytes "$MNT/status")" 2097152
+		if [ $life = killed ]; then
+			echo 1 >"$MNT/keys/a"
+			kill -9 "$(field pid "$MNT/status")"
+			eventually 10 stopped "$DAEMON"
+			mounted "$MNT"
+		else
+			is "$(cat "$MNT/keys/a")" 1
+			exec_line Stop
+			unmounted "$MNT"
+		fi
+		exec_line StopPost || true # there is nothing to do after a stop
+		unmounted "$MNT"
+		is "$(stat -c %a "$MNT")" 0
+	done
+}
+
 # The unit's limits must leave it what it needs; those of seccomp and cgroups only systemd sets.
 @test "the daemon works with the capabilities that the unit leaves it" {
 	local unit=$PREFIX/lib/systemd/system/commitfs@.service capabilities

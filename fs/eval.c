@@ -37,7 +37,6 @@ struct eval {
 	gint refs; /* atomic */
 	struct fs *fs;
 	struct credentials *opener; /* set once */
-	struct program_limits limits;
 	pthread_mutex_t lock;
 	enum eval_state state; /* lock */
 	GString *text;	       /* lock: NULL: nothing was written since the last reply */
@@ -67,7 +66,6 @@ struct eval *eval_new(struct fs *fs, struct credentials *opener)
 	eval->refs = 1;
 	eval->fs = fs;
 	eval->opener = opener;
-	program_limits_init(&eval->limits);
 	pthread_mutex_init(&eval->lock, NULL);
 	eval->asking = g_array_new(FALSE, FALSE, sizeof(struct asking));
 	return eval;
@@ -214,7 +212,7 @@ static GString *explain_refused(const struct eval *eval, int refused)
 	if (refused == -EFBIG)
 		g_string_append_printf(errors,
 				       "the program is longer than %" G_GUINT64_FORMAT " bytes\n",
-				       eval->limits.max_text_bytes);
+				       eval->fs->options.program.max_text_bytes);
 	else
 		g_string_append(errors, "a write of the program was refused: this user has too "
 					"much in memory already\n");
@@ -241,8 +239,8 @@ static void run_text(struct eval *eval)
 	if (r < 0)
 		errors = explain_refused(eval, r);
 	else
-		r = program_parse(text->str, text->len, eval->opener, &eval->limits, &program,
-				  &errors);
+		r = program_parse(text->str, text->len, eval->opener, &eval->fs->options.program,
+				  &program, &errors);
 	g_string_free(text, TRUE);
 	if (r < 0)
 		refuse(run, errors, -EINVAL);
@@ -359,7 +357,7 @@ static int add_text_locked(struct eval *eval, const char *data, size_t size)
 	begin_text_locked(eval);
 	if (eval->refused < 0)
 		return eval->refused;
-	if (size > eval->limits.max_text_bytes - eval->text->len)
+	if (size > eval->fs->options.program.max_text_bytes - eval->text->len)
 		return refuse_locked(eval, -EFBIG);
 	r = registry_charge(eval->fs->registry, eval->opener->uid, (int64_t)size);
 	if (r < 0)

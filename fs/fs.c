@@ -17,6 +17,7 @@
 void fs_options_init(struct fs_options *options)
 {
 	*options = (struct fs_options){ .max_value_bytes = 16 << 20 };
+	program_limits_init(&options->program);
 }
 
 /* Commas and backslashes in a name would end or change the option. */

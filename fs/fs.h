@@ -25,12 +25,13 @@ struct fs_options {
 	bool private_mount;	  /* only root may enter a mount made by root */
 	uint64_t max_value_bytes;
 	bool public_log; /* everybody may read `metrics` */
+	struct program_limits program; /* of texts for eval */
 	/* Called once, when the kernel has accepted the mount and it answers. */
 	void (*ready)(void *arg);
 	void *ready_arg;
 };
 
-/* Defaults: 16 MiB values. */
+/* Defaults: 16 MiB values, those of program_limits_init. */
 void fs_options_init(struct fs_options *options);
 
 /* Mounts. `store` and `registry` are borrowed and must outlive the mount; the store's

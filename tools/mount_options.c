@@ -42,6 +42,7 @@ static const struct limit {
 	{ "--slow-ms", offsetof(struct mount_options, store.slow_ms), false, MAX_SLOW_MS },
 	{ "--max-message", offsetof(struct mount_options, registry.max_message_bytes), true,
 	  1 << 20 },
+	{ "--max-program", offsetof(struct mount_options, program.max_text_bytes), true, 1 << 30 },
 };
 
 void mount_options_init(struct mount_options *options)
@@ -49,6 +50,7 @@ void mount_options_init(struct mount_options *options)
 	memset(options, 0, sizeof(*options));
 	store_options_init(&options->store);
 	registry_options_init(&options->registry);
+	program_limits_init(&options->program);
 	options->fuse_options = g_string_new(NULL);
 	options->log_level = G_LOG_LEVEL_INFO;
 }
@@ -193,6 +195,8 @@ const GOptionEntry mount_option_entries[] = {
 	  "Bytes of a commit message (default 4K)", "SIZE" },
 	{ "slow-ms", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
+	{ "max-program", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Bytes of the text of a program for eval (default 16M)", "SIZE" },
 	{ "log-level", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_log_level),
 	  "error, warning, info (the default) or debug", "LEVEL" },
 	{ "options", 'o', 0, G_OPTION_ARG_CALLBACK, CALLBACK(add_fuse_options),

@@ -225,6 +225,7 @@ then" : fsync 0 : read 0 7)" FAILURE
 		read	0	7
 	END
 	) || true
+	is "$(field max_program_bytes "$MNT/status")" 16777216
 	is "$got" "ok
 ok
 EPROTO
@@ -233,6 +234,17 @@ ERROR 1:1 the program is longer than 16777216 bytes\\n
 ok
 SUCCESS"
 	is "$(cat "$K/k")" v
+}
+
+@test "the limit of a text is an option" {
+	unmount_store
+	mount_store --max-program 1K
+	is "$(field max_program_bytes "$MNT/status")" 1024
+	run -64 "$COMMITFS" eval "$MNT" <<<"put $D/k $(printf '%01024d' 0)"
+	evaluate "put $D/k v"
+	is "$CODE" 0
+	unmount_store
+	mount_store
 }
 
 @test "the caller's permissions hold for every path" {

@@ -372,6 +372,29 @@ END"
 
 test_usage() { [ "$(field write_set_bytes "$MNT/status")" = "$1" ]; }
 
+@test "a store that fails is told apart from a program that is wrong" {
+	local i code=0
+	unmount_store
+	RUNNER="prlimit --fsize=$((3 << 20))" mount_store
+	for ((i = 0; i < 100 && code == 0; i++)); do
+		{
+			printf 'put %s/big <<END\n' "$D"
+			head -c 300000 /dev/urandom | base64
+			echo END
+		} | "$COMMITFS" eval "$MNT" >"$BATS_TEST_TMPDIR/reply" || code=$?
+	done
+	is "$code" 74 "$(head -c 300 "$BATS_TEST_TMPDIR/reply")"
+	like "$(cat "$BATS_TEST_TMPDIR/reply")" '^ERROR '
+	# From now on it is read-only: what only reads still works.
+	run -74 "$COMMITFS" eval "$MNT" <<<"put $D/k v"
+	expect EROFS open 0 "$MNT/eval" O_RDWR : write 0 "put $D/k v" : fsync 0
+	run -0 "$COMMITFS" eval "$MNT" <<<"get $D/k"
+	unmount_store
+	mount_store
+	evaluate "put $D/k v"
+	is "$CODE" 0
+}
+
 @test "a program on an open descriptor is one WRITE and one READ" {
 	local log
 	unmount_store

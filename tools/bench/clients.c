@@ -61,6 +61,11 @@ int client_fail(struct client *client, int error, const char *format, ...)
 	return error;
 }
 
+int client_fail_at(struct client *client, const char *action, const char *what, int error)
+{
+	return client_fail(client, error, "cannot %s '%s': %s", action, what, g_strerror(-error));
+}
+
 bool client_expired(const struct client *client)
 {
 	return measure_now() >= client->deadline_ns;

@@ -31,6 +31,8 @@ struct workload {
 
 /* Notes why the client gives up and returns `error`. */
 int client_fail(struct client *client, int error, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/* The same of something done to a file: "cannot ACTION 'WHAT': why". */
+int client_fail_at(struct client *client, const char *action, const char *what, int error);
 
 /* True when it is too late to try again. */
 bool client_expired(const struct client *client);

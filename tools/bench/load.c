@@ -1,8 +1,9 @@
 /* Loading a store in process: what would take minutes through a mount. */
+#include "store/store.h"
 #include "tools/bench/site.h"
+#include "tools/bench/submit.h"
 
 #include <errno.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,41 +11,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "store/store.h"
-
 #define KEYS_PER_COMMIT 1000
 
 struct load {
 	const struct site *site;
 	struct store *store;
-	struct credentials author;
 	guint count;
 	guint size;
 };
 
-struct outcome {
-	sem_t done;
-	int error;
-};
-
-static void note_outcome(const struct program_result *result, void *arg)
+static int apply(const struct load *load, struct program *program)
 {
-	struct outcome *outcome = arg;
+	bool succeeded; /* without compares it always does, or there is an error */
+	int r = submit_and_wait(load->store, program, &succeeded);
 
-	outcome->error = result->error;
-	sem_post(&outcome->done);
-}
-
-static int apply(struct load *load, struct program *program)
-{
-	struct outcome outcome = { 0 };
-
-	sem_init(&outcome.done, 0, 0);
-	store_submit(load->store, program, note_outcome, &outcome);
-	while (sem_wait(&outcome.done) < 0)
-		continue;
-	sem_destroy(&outcome.done);
-	return outcome.error;
+	return r == 0 && !succeeded ? -EIO : r;
 }
 
 static void add_directory(const struct load *load, struct program *program, const char *below)
@@ -80,7 +61,7 @@ static void add_key(const struct load *load, struct program *program, guint inde
 /* The keys from `first` on that one commit has; the directory they are in comes with them. */
 static int load_some(struct load *load, guint first, bool fresh)
 {
-	struct program *program = program_new(&load->author);
+	struct program *program = submit_new_program();
 	guint end = MIN(first + KEYS_PER_COMMIT, load->count);
 
 	if (fresh && load->count > SITE_FANOUT) {
@@ -98,7 +79,7 @@ static int load_all(struct load *load, bool fresh)
 	int r = 0;
 
 	if (fresh) {
-		struct program *program = program_new(&load->author);
+		struct program *program = submit_new_program();
 
 		add_directory(load, program, "");
 		add_directory(load, program, "/accounts");
@@ -125,7 +106,6 @@ static int load_process(const struct site *site, guint count, guint size, bool c
 
 	store_options_init(&options);
 	options.path = site->store;
-	load.author = (struct credentials){ .uid = geteuid(), .gid = getegid() };
 	r = store_open(&options, &load.store, &message);
 	if (r < 0)
 		return bench_fail(r, "%s", message);

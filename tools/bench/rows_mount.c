@@ -22,11 +22,6 @@ struct session {
 	int isolation;
 };
 
-static int fail_at(struct client *client, const char *action, const char *what, int error)
-{
-	return client_fail(client, error, "cannot %s '%s': %s", action, what, g_strerror(-error));
-}
-
 /* ---- Transactions --------------------------------------------------------------- */
 
 static int open_in(struct client *client, const struct session *session, const char *name,
@@ -36,7 +31,7 @@ static int open_in(struct client *client, const struct session *session, const c
 	int fd = open(path, flags | O_CLOEXEC);
 
 	if (fd < 0)
-		return fail_at(client, "open", path, -errno);
+		return client_fail_at(client, "open", path, -errno);
 	*ret = fd;
 	return 0;
 }
@@ -53,7 +48,7 @@ static int open_session(struct client *client)
 	client->state = session;
 	r = txn_begin_new(site->mount, name, sizeof(name));
 	if (r < 0)
-		return fail_at(client, "begin a transaction on", site->mount, r);
+		return client_fail_at(client, "begin a transaction on", site->mount, r);
 	session->directory = g_build_filename(site->mount, "txn", name, NULL);
 	r = open_in(client, session, accounts, O_PATH | O_DIRECTORY, &session->accounts);
 	if (r == 0)
@@ -89,10 +84,10 @@ static int change(struct client *client, const struct session *session, guint ac
 	site_key_name(account, client->row->keys, name);
 	size = file_read_at(session->accounts, name, value, sizeof(value));
 	if (size < 0)
-		return fail_at(client, "read account", name, (int)size);
+		return client_fail_at(client, "read account", name, (int)size);
 	snprintf(value, sizeof(value), "%d\n", atoi(value) + by);
 	r = file_replace_at(session->accounts, name, value, strlen(value));
-	return r < 0 ? fail_at(client, "write account", name, r) : 0;
+	return r < 0 ? client_fail_at(client, "write account", name, r) : 0;
 }
 
 static int try_transfer(struct client *client, const guint pair[static 2])
@@ -101,14 +96,15 @@ static int try_transfer(struct client *client, const guint pair[static 2])
 	int r = file_write(session->restart, "\n", 1);
 
 	if (r < 0)
-		return fail_at(client, "restart", session->directory, r);
+		return client_fail_at(client, "restart", session->directory, r);
 	r = change(client, session, pair[0], -1);
 	if (r == 0)
 		r = change(client, session, pair[1], 1);
 	if (r < 0)
 		return r;
 	r = file_write(session->commit, "transfer\n", 9);
-	return r < 0 && r != -ECANCELED ? fail_at(client, "commit", session->directory, r) : r;
+	return r < 0 && r != -ECANCELED ? client_fail_at(client, "commit", session->directory, r) :
+					  r;
 }
 
 static int transfer(struct client *client)
@@ -136,7 +132,7 @@ static int travel(struct client *client)
 	static const char level[] = "serializable-snapshot\n";
 	int r = file_write(session->isolation, level, strlen(level));
 
-	return r < 0 ? fail_at(client, "write to isolation of", session->directory, r) : 0;
+	return r < 0 ? client_fail_at(client, "write to isolation of", session->directory, r) : 0;
 }
 
 static const struct workload round_trip_workload = {
@@ -167,7 +163,7 @@ static int open_accounts(struct client *client)
 
 	client->state = GINT_TO_POINTER(fd);
 	if (fd < 0)
-		return fail_at(client, "open", path, -errno);
+		return client_fail_at(client, "open", path, -errno);
 	learn_names(client, fd);
 	return 0;
 }
@@ -191,7 +187,7 @@ static int live_write(struct client *client)
 	random_key(client, name);
 	r = file_replace_at(GPOINTER_TO_INT(client->state), name, SITE_ACCOUNT_TEXT,
 			    strlen(SITE_ACCOUNT_TEXT));
-	return r < 0 ? fail_at(client, "write account", name, r) : 0;
+	return r < 0 ? client_fail_at(client, "write account", name, r) : 0;
 }
 
 static int live_read(struct client *client)
@@ -201,7 +197,7 @@ static int live_read(struct client *client)
 
 	random_key(client, name);
 	size = file_read_at(GPOINTER_TO_INT(client->state), name, value, sizeof(value));
-	return size < 0 ? fail_at(client, "read account", name, (int)size) : 0;
+	return size < 0 ? client_fail_at(client, "read account", name, (int)size) : 0;
 }
 
 static int live_stat(struct client *client)
@@ -211,7 +207,7 @@ static int live_stat(struct client *client)
 
 	random_key(client, name);
 	if (fstatat(GPOINTER_TO_INT(client->state), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_at(client, "stat account", name, -errno);
+		return client_fail_at(client, "stat account", name, -errno);
 	return 0;
 }
 

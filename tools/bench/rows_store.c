@@ -3,10 +3,11 @@
 #include "store/bench.h"
 #include "tools/bench/clients.h"
 #include "tools/bench/rows.h"
+#include "tools/bench/submit.h"
 
 #include <errno.h>
-#include <semaphore.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,43 +51,6 @@ static const struct workload floor_workload = {
 
 /* ---- committer ------------------------------------------------------------------ */
 
-struct outcome {
-	sem_t done;
-	int error;
-	bool succeeded;
-};
-
-static void note_outcome(const struct program_result *result, void *arg)
-{
-	struct outcome *outcome = arg;
-
-	outcome->error = result->error;
-	outcome->succeeded = result->succeeded;
-	sem_post(&outcome->done);
-}
-
-/* Submits and waits. */
-static int run_program(struct store *store, struct program *program, bool *ret_succeeded)
-{
-	struct outcome outcome = { 0 };
-
-	sem_init(&outcome.done, 0, 0);
-	store_submit(store, program, note_outcome, &outcome);
-	while (sem_wait(&outcome.done) < 0)
-		continue;
-	sem_destroy(&outcome.done);
-	*ret_succeeded = outcome.succeeded;
-	/* A compare that did not hold is told in both ways. */
-	return outcome.succeeded ? outcome.error : 0;
-}
-
-static struct program *new_program(void)
-{
-	struct credentials nobody = { .uid = geteuid(), .gid = getegid() };
-
-	return program_new(&nobody);
-}
-
 static void add_put(struct program *program, const char *key, const char *value)
 {
 	struct op *put = program_add(program, OP_PUT, key);
@@ -97,7 +61,7 @@ static void add_put(struct program *program, const char *key, const char *value)
 
 static int make_accounts(struct store *store)
 {
-	struct program *program = new_program();
+	struct program *program = submit_new_program();
 	bool succeeded;
 
 	program_add(program, OP_MKDIR, "account")->mode = 0755;
@@ -106,7 +70,7 @@ static int make_accounts(struct store *store)
 
 		add_put(program, key, START_VALUE);
 	}
-	return run_program(store, program, &succeeded);
+	return submit_and_wait(store, program, &succeeded);
 }
 
 static int open_accounts(struct client *client, const char *path, struct store **ret)
@@ -171,7 +135,7 @@ static int transfer_in_store(struct client *client)
 
 	client_random_pair(client, ACCOUNTS, pair);
 	do {
-		struct program *program = new_program();
+		struct program *program = submit_new_program();
 		int r = add_half(program, store, pair[0], -1);
 
 		if (r == 0)
@@ -180,7 +144,7 @@ static int transfer_in_store(struct client *client)
 			program_free(program);
 			return client_fail(client, r, "cannot read: %s", g_strerror(-r));
 		}
-		r = run_program(store, program, &succeeded);
+		r = submit_and_wait(store, program, &succeeded);
 		if (r < 0)
 			return client_fail(client, r, "cannot commit: %s", g_strerror(-r));
 	} while (!succeeded && !client_expired(client));

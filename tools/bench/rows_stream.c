@@ -14,11 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int fail_at(struct client *client, const char *action, const char *what, int error)
-{
-	return client_fail(client, error, "cannot %s '%s': %s", action, what, g_strerror(-error));
-}
-
 /* ---- Programs ------------------------------------------------------------------- */
 
 static const char *no_eval(const struct bench *bench)
@@ -32,7 +27,7 @@ static int open_eval(struct client *client)
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	client->state = GINT_TO_POINTER(fd);
-	return fd < 0 ? fail_at(client, "open", path, -errno) : 0;
+	return fd < 0 ? client_fail_at(client, "open", path, -errno) : 0;
 }
 
 static void close_eval(struct client *client)
@@ -68,10 +63,10 @@ static int transfer_by_program(struct client *client)
 	program = transfer_program(client, pair);
 	r = file_write(fd, program, strlen(program));
 	if (r < 0)
-		return fail_at(client, "write to", "eval", r);
+		return client_fail_at(client, "write to", "eval", r);
 	size = read(fd, reply, sizeof(reply) - 1);
 	if (size < 0)
-		return fail_at(client, "read", "eval", -errno);
+		return client_fail_at(client, "read", "eval", -errno);
 	reply[size] = '\0';
 	if (!g_str_has_prefix(reply, "SUCCESS "))
 		return client_fail(client, -EPROTO, "eval replied: %.*s", (int)strcspn(reply, "\n"),
@@ -121,7 +116,7 @@ static int start_reader(struct client *client, struct watcher *watcher, int watc
 	int seen[2];
 
 	if (pipe2(seen, O_CLOEXEC) < 0)
-		return fail_at(client, "make", "a pipe", -errno);
+		return client_fail_at(client, "make", "a pipe", -errno);
 	watcher->seen = seen[0];
 	watcher->reader = fork();
 	if (watcher->reader == 0) {
@@ -131,7 +126,7 @@ static int start_reader(struct client *client, struct watcher *watcher, int watc
 		_exit(1);
 	}
 	close(seen[1]);
-	return watcher->reader < 0 ? fail_at(client, "start", "a reader", -errno) : 0;
+	return watcher->reader < 0 ? client_fail_at(client, "start", "a reader", -errno) : 0;
 }
 
 static int open_watch(struct client *client)
@@ -147,12 +142,13 @@ static int open_watch(struct client *client)
 	client->state = watcher;
 	watcher->accounts = open(accounts, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (watcher->accounts < 0)
-		return fail_at(client, "open", accounts, -errno);
+		return client_fail_at(client, "open", accounts, -errno);
 	watch = open(path, O_RDWR | O_CLOEXEC);
 	if (watch < 0)
-		return fail_at(client, "open", path, -errno);
+		return client_fail_at(client, "open", path, -errno);
 	r = file_write(watch, prefix, strlen(prefix));
-	r = r < 0 ? fail_at(client, "write to", path, r) : start_reader(client, watcher, watch);
+	r = r < 0 ? client_fail_at(client, "write to", path, r) :
+		    start_reader(client, watcher, watch);
 	close(watch);
 	return r;
 }
@@ -185,7 +181,7 @@ static int write_and_see(struct client *client)
 	r = file_replace_at(watcher->accounts, name, SITE_ACCOUNT_TEXT, strlen(SITE_ACCOUNT_TEXT));
 	done = measure_now();
 	if (r < 0)
-		return fail_at(client, "write account", name, r);
+		return client_fail_at(client, "write account", name, r);
 	if (read(watcher->seen, &seen, sizeof(seen)) != (ssize_t)sizeof(seen))
 		return client_fail(client, -EPROTO, "the reader of `watch` ended");
 	client->latency_us = seen > done ? (double)(seen - done) / 1000 : 0;

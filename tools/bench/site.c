@@ -50,8 +50,8 @@ void site_done(struct site *site)
 
 /* ---- Our own mount -------------------------------------------------------------- */
 
-/* In a process of its own, for RocksDB leaves threads behind. `ret_out` (NULL: not wanted)
- * is the reading end of its standard output. */
+/* Starts this program once more: a process of its own, for RocksDB leaves threads behind.
+ * *ret_out is the reading end of its standard output. */
 static int start_command(char *const argv[], pid_t *ret, int *ret_out)
 {
 	pid_t parent = getpid();

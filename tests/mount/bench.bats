@@ -163,7 +163,7 @@ nothing_mounted() {
 	local pid status=0
 	# Not through a function: its process is to be the benchmark itself.
 	"$COMMITFS" bench --seconds=2 --only=transfer,shell-transfer --store fresh \
-		>"$BASE/out" 2>&1 3>&- &
+		>"$BASE/out" 2>"$BASE/errors" 3>&- &
 	pid=$!
 	eventually 20 grep -qF " $BASE/fresh/" /proc/self/mountinfo
 	kill -TERM $pid

@@ -24,7 +24,7 @@
 
 /* Of one client, in shared memory; written by it alone, read when it has ended. */
 struct slot {
-	int64_t deadline_ns; /* set for it before it goes */
+	int64_t duration_ns; /* set for it before it goes */
 	int64_t begin_ns;
 	int64_t end_ns;
 	uint64_t calls;
@@ -68,7 +68,8 @@ int client_fail_at(struct client *client, const char *action, const char *what, 
 
 bool client_expired(const struct client *client)
 {
-	return measure_now() >= client->deadline_ns;
+	/* When the others have stopped at the latest, the first call of each succeeds. */
+	return client->slot->calls > 0 && measure_now() >= client->deadline_ns;
 }
 
 guint client_random(struct client *client, guint below)
@@ -109,9 +110,9 @@ static int client_work(struct client *client)
 	int64_t last = measure_now();
 	int r = 0;
 
-	client->deadline_ns = slot->deadline_ns;
+	client->deadline_ns = last + slot->duration_ns;
 	slot->begin_ns = last;
-	while (last < client->deadline_ns) {
+	do {
 		int64_t now;
 
 		client->latency_us = -1;
@@ -125,7 +126,7 @@ static int client_work(struct client *client)
 								  (double)(now - last) / 1000);
 		slot->calls++;
 		last = now;
-	}
+	} while (last < client->deadline_ns);
 	slot->end_ns = measure_now();
 	return r == -EAGAIN ? 0 : r;
 }
@@ -367,12 +368,11 @@ static void tell_all(const struct group *group)
 	}
 }
 
-static void set_deadlines(const struct group *group)
+static void set_durations(const struct group *group)
 {
-	int64_t deadline = measure_now() + (int64_t)(group->bench->options.seconds * 1000000000.0);
-
 	for (guint i = 0; group->slots && i < group->row->clients; i++)
-		group->slots[i].deadline_ns = deadline;
+		group->slots[i].duration_ns =
+			(int64_t)(group->bench->options.seconds * 1000000000.0);
 }
 
 /* What shells print in the end. */
@@ -404,7 +404,7 @@ static int conduct(struct group *group, struct measurement *ret)
 	if (r < 0)
 		return r;
 	requests_begin(&requests, &group->bench->site);
-	set_deadlines(group);
+	set_durations(group);
 	tell_all(group);
 	r = expect_all(group);
 	if (r < 0)

@@ -34,7 +34,7 @@ int client_fail(struct client *client, int error, const char *format, ...) G_GNU
 /* The same of something done to a file: "cannot ACTION 'WHAT': why". */
 int client_fail_at(struct client *client, const char *action, const char *what, int error);
 
-/* True when it is too late to try again. */
+/* True when it is too late to try again: the time is over, and not all was in vain. */
 bool client_expired(const struct client *client);
 
 /* 0 <= number < `below`, from a generator of the client's own. */
@@ -52,21 +52,21 @@ int clients_measure_shells(struct bench *bench, const struct row *row, struct me
 
 /* What each such script begins with; then it defines `call`, which works once, or returns 2
  * when it gave up because it was `expired`, and says `work`. */
-#define SHELL_BEGIN                                                              \
-	"LC_ALL=C mount=$1 name=$2 keys=$3 scratch=$4 port=$5\n"                 \
-	"expired() { ((${EPOCHREALTIME/./} >= end)); }\n"                        \
-	"work() {\n"                                                             \
-	"	echo ready\n"                                                          \
-	"	local begin end last now latencies=() microseconds\n"                  \
-	"	read -r microseconds || exit\n"                                        \
-	"	begin=${EPOCHREALTIME/./} last=$begin end=$((begin + microseconds))\n" \
-	"	while ((last < end)); do\n"                                            \
-	"		call || { [ $? = 2 ] && break; exit; }\n"                             \
-	"		now=${EPOCHREALTIME/./}\n"                                            \
-	"		latencies+=($((now - last)))\n"                                       \
-	"		last=$now\n"                                                          \
-	"	done\n"                                                                \
-	"	echo done\n"                                                           \
-	"	read -r microseconds || exit\n"                                        \
-	"	echo \"$begin $last ${latencies[*]}\"\n"                               \
+#define SHELL_BEGIN                                                               \
+	"LC_ALL=C mount=$1 name=$2 keys=$3 scratch=$4 port=$5\n"                  \
+	"expired() { ((${#latencies[@]} > 0 && ${EPOCHREALTIME/./} >= end)); }\n" \
+	"work() {\n"                                                              \
+	"	echo ready\n"                                                           \
+	"	local begin end last now latencies=() microseconds\n"                   \
+	"	read -r microseconds || exit\n"                                         \
+	"	begin=${EPOCHREALTIME/./} last=$begin end=$((begin + microseconds))\n"  \
+	"	while ((last < end)); do\n"                                             \
+	"		call || { [ $? = 2 ] && break; exit; }\n"                              \
+	"		now=${EPOCHREALTIME/./}\n"                                             \
+	"		latencies+=($((now - last)))\n"                                        \
+	"		last=$now\n"                                                           \
+	"	done\n"                                                                 \
+	"	echo done\n"                                                            \
+	"	read -r microseconds || exit\n"                                         \
+	"	echo \"$begin $last ${latencies[*]}\"\n"                                \
 	"}\n"

@@ -77,9 +77,8 @@ void results_add(struct results *results, const struct measurement *measurement,
 
 		g_array_append_val(results->ratios, ratio);
 	}
-	if (measurement->most > 0) {
-		/* Who got nothing at all is counted as one call, so that the figure is one. */
-		double fairness = (double)measurement->most / (double)MAX(measurement->least, 1);
+	if (measurement->least > 0) {
+		double fairness = (double)measurement->most / (double)measurement->least;
 
 		g_array_append_val(results->fairness, fairness);
 	}

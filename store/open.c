@@ -470,6 +470,7 @@ void store_options_init(struct store_options *options)
 		.sync_interval_ms = 1000,
 		.max_value_bytes = (uint64_t)16 * 1024 * 1024,
 		.max_program_keys = 1000000,
+		.history_age_ns = (int64_t)30 * 24 * 3600 * 1000000000,
 	};
 }
 

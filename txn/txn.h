@@ -47,16 +47,6 @@ GArray *process_groups(pid_t tid);
  * it is `tid`'s own process or an ancestor of it. -ESRCH: it is not. */
 int process_claim(pid_t tid, pid_t pid, struct process *ret);
 
-/* ---- Text ----------------------------------------------------------------------- */
-
-/* Appends `text` with backslash, control bytes, DEL, C1 and bidirectional controls and
- * invalid UTF-8 escaped as in C, so that it can neither end a field nor a line, nor speak
- * to a terminal. */
-void text_append_escaped(GString *out, const char *text);
-
-/* Appends `time_ns` since the epoch as RFC 3339 in UTC, with milliseconds. */
-void text_append_time(GString *out, int64_t time_ns);
-
 /* ---- Views ---------------------------------------------------------------------- */
 
 /* What is read of a view, and so depended upon. */

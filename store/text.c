@@ -1,6 +1,6 @@
 /* Text for people and scripts: one TAB between fields, one line per thing. Whatever users
  * named or wrote is escaped, so that no text can forge a line or speak to a terminal. */
-#include "txn/txn.h"
+#include "store/store.h"
 
 #include <string.h>
 

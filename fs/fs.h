@@ -20,6 +20,7 @@ struct fs_options {
 	bool private_mount;	  /* only root may enter a mount made by root */
 	unsigned workers;	  /* threads that serve requests */
 	uint64_t max_value_bytes;
+	bool public_log; /* everybody may read `log`, `watch` and `metrics` */
 	/* Called once, when the kernel has accepted the mount and it answers. */
 	void (*ready)(void *arg);
 	void *ready_arg;

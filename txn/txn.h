@@ -173,7 +173,8 @@ const char *txn_id(const struct txn *txn);  /* unique, also in the log */
 uint64_t txn_number(const struct txn *txn); /* counts the transactions of this mount */
 const struct credentials *txn_credentials(const struct txn *txn);
 int64_t txn_begun_ns(const struct txn *txn);
-struct view *txn_view(struct txn *txn); /* borrowed: lives as long as the transaction */
+uint64_t txn_base_revision(struct txn *txn); /* of the snapshot of this round */
+struct view *txn_view(struct txn *txn);	     /* borrowed: lives as long as the transaction */
 enum txn_state txn_state(struct txn *txn);
 /* Grows with every restart: what was opened in an earlier round is stale. */
 uint64_t txn_round(struct txn *txn);

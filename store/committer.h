@@ -7,6 +7,7 @@
 #pragma once
 
 #include "store/cache.h"
+#include "store/log.h"
 
 #include <pthread.h>
 
@@ -22,6 +23,7 @@ struct committer {
 	bool leading;		/* lock: somebody commits */
 	gint expected;		/* the leader's: as many as may wait soon */
 	struct cache *cache;	/* the leader's */
+	struct log_place log;	/* the leader's: where the next entry goes */
 	uint64_t free_bytes;	/* the leader's: on the disk, when last looked at */
 	uint64_t written_bytes; /* the leader's: since then */
 	int64_t looked_ns;	/* the leader's: when that was */
@@ -31,7 +33,8 @@ struct committer {
 	guint64 groups;		/* atomic */
 };
 
-void committer_init(struct committer *committer, struct local *local);
+/* `last` is the newest entry of the log, of which the numbers do. */
+void committer_init(struct committer *committer, struct local *local, const struct log_entry *last);
 void committer_done(struct committer *committer);
 
 /* As store_submit. */

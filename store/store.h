@@ -433,9 +433,9 @@ int store_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end);
 int store_log_text(struct store *store, uint64_t offset, size_t size, GString *out);
 
 /* The newest revision whose commit was at `time_ns` or before; where the clock was set
- * back, of several stretches of time the newest that has one counts. It is right at the
- * edge too: the oldest retained revision is found for all times from its commit on.
- * -ENOENT: all retained commits were later. */
+ * back, of several stretches of time the newest that has one counts. A time to come finds the
+ * newest revision, but may find another one later. -ENOENT: all retained commits were
+ * later. */
 int store_find_revision(struct store *store, int64_t time_ns, uint64_t *ret);
 
 /* `commit` has its changes with records, touched directories included; valid during the
@@ -487,7 +487,7 @@ int store_drop_snapshot(struct store *store, const char *name);
 /* The revision called `name`. -ENOENT. */
 int store_find_snapshot(struct store *store, const char *name, uint64_t *ret);
 
-/* Nonzero stops. No call of this section may be made from within. */
+/* Nonzero stops. */
 typedef int store_snapshot_fn(const struct named_snapshot *snapshot, void *arg);
 
 /* Visits them in byte order of their names; returns what visit stopped with. */
@@ -515,12 +515,13 @@ typedef void store_compaction_fn(const struct compaction *progress, bool finishe
  * -ENOENT: not reached yet (then progress is never called). -EROFS, -EIO. */
 int store_compact(struct store *store, uint64_t revision, store_compaction_fn *progress, void *arg);
 
-/* Forgets every past value of `key`; what it is now stays. Past records stay, without a
- * value and `purged`, as of the return. Messages in the log that hold such a value (of four
- * bytes or more, without its last newline) are blanked. Then, in the background, the files
- * of the store are rewritten until no trace of them is left, which can be only when all
- * snapshots held now are let go of; progress (may be NULL) is told. Durable, and safe at
- * any kill. Values that lie under other keys, by a rename or copy, stay.
+/* Forgets every past value of `key`, in the background; what it is now stays. Past records
+ * stay, without a value and `purged`. Messages in the log that hold such a value (of four
+ * bytes or more, without its last newline) have asterisks in its place. Then the files of
+ * the store are rewritten so that no trace of it is left, which can be only when all
+ * snapshots that are held have been let go of: progress (may be NULL) is told when the past
+ * cannot be read any more and held_snapshots have to be waited for. The request is durable
+ * when this returns, and goes on after any kill. Values that lie under other keys, by a rename or copy, stay.
  * -ENOENT: there is no such key and no past value of it. -EROFS, -EIO. */
 int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 

@@ -6,6 +6,7 @@
 #include "fs/audit.h"
 #include "fs/commit.h"
 #include "fs/forget.h"
+#include "fs/history.h"
 #include "fs/meta.h"
 #include "fs/past.h"
 #include "fs/readme.h"
@@ -41,6 +42,7 @@ static const struct control controls[] = {
 	/* Reading it needs the right to write: the prefix. */
 	{ PLACE_ROOT, "watch", S_IFREG | 0600, text_watch, act_watch, PLACE_NOWHERE },
 	{ PLACE_CONTROL, "compact", S_IFREG | 0600, text_compaction, act_compact, PLACE_NOWHERE },
+	{ PLACE_CONTROL, "history", S_IFREG | 0600, text_history, act_history, PLACE_NOWHERE },
 	{ PLACE_CONTROL, "purge", S_IFREG | 0600, text_compaction, act_purge, PLACE_NOWHERE },
 	{ PLACE_TRANSACTIONS, "new", S_IFREG | 0444, text_new, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTIONS, "self", S_IFLNK | 0777, NULL, NULL, PLACE_NOWHERE },

@@ -1,8 +1,6 @@
 #include "fs/forget.h"
 
 #include "fs/past.h"
-#include "fs/word.h"
-
 #include <errno.h>
 
 /* From the compacting thread of the store. */
@@ -21,7 +19,7 @@ void act_compact(struct handle *handle, fuse_req_t req, const char *data, size_t
 {
 	struct fs *fs = handle->fs;
 	uint64_t revision;
-	int r = word_number(data, size, &revision);
+	int r = text_parse_number(data, size, &revision);
 
 	if (r == 0 && revision == 0)
 		r = -EINVAL; /* the newest, to the store: nobody means that */
@@ -36,7 +34,7 @@ void act_purge(struct handle *handle, fuse_req_t req, const char *data, size_t s
 {
 	struct fs *fs = handle->fs;
 	g_autofree char *key = NULL;
-	int r = word_key(data, size, &key);
+	int r = text_parse_key(data, size, &key);
 
 	if (r == 0)
 		r = store_purge(fs->store, key, went_on, fs);

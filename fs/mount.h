@@ -96,6 +96,7 @@ struct handle {
 
 	/* Control files. */
 	GBytes *text;		      /* lock: made at a READ from the beginning */
+	char *key;		      /* lock: of control/history: what was asked for */
 	bool begun;		      /* lock: commit or message was written */
 	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
 	uint64_t seen_revision;	      /* of fs->poll_lock: at the last READ */

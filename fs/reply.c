@@ -101,6 +101,7 @@ void handle_free(struct handle *handle)
 	g_clear_pointer(&handle->text, g_bytes_unref);
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
 	snapshot_unref(handle->snapshot);
+	g_free(handle->key);
 	record_unref(handle->record);
 	if (handle->poll)
 		fuse_pollhandle_destroy(handle->poll);

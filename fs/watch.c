@@ -12,8 +12,6 @@
  * Only whoever takes a waiting READ out of its watcher, under the hub's lock, answers it. */
 #include "fs/watch.h"
 
-#include "fs/word.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -574,7 +572,7 @@ static int parse_watch(const char *data, size_t size, char **ret_prefix, uint64_
 	while (begin > 0 && g_ascii_isdigit(data[begin - 1]))
 		begin--;
 	if (begin < length && begin > 0 && g_ascii_isspace(data[begin - 1])) {
-		int r = word_number(data + begin, length - begin, ret_from);
+		int r = text_parse_number(data + begin, length - begin, ret_from);
 
 		if (r == 0 && *ret_from == 0)
 			r = -EINVAL;
@@ -584,7 +582,7 @@ static int parse_watch(const char *data, size_t size, char **ret_prefix, uint64_
 	}
 	while (length > 0 && g_ascii_isspace(data[length - 1]))
 		length--;
-	return word_key(data, length, ret_prefix);
+	return text_parse_key(data, length, ret_prefix);
 }
 
 /* A stream begins anew with each write. */

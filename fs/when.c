@@ -93,6 +93,17 @@ int when_parse_time(const char *name, int64_t *ret)
 	return 0;
 }
 
+/* However it is written: 5, 1.5, 1e3, -1, 0x10. */
+static bool is_number(const char *name)
+{
+	char *end;
+
+	if (!g_ascii_isdigit(name[0]) && name[0] != '-')
+		return false;
+	g_ascii_strtod(name, &end);
+	return *end == '\0';
+}
+
 bool when_is_name(const char *name)
 {
 	size_t length = strlen(name);
@@ -105,5 +116,5 @@ bool when_is_name(const char *name)
 		if (!g_ascii_isalnum(*c) && !strchr("._-", *c))
 			return false;
 	}
-	return name[strspn(name, "0123456789")] != '\0';
+	return !is_number(name);
 }

@@ -47,6 +47,15 @@ GArray *process_groups(pid_t tid);
  * it is `tid`'s own process or an ancestor of it. -ESRCH: it is not. */
 int process_claim(pid_t tid, pid_t pid, struct process *ret);
 
+/* ---- Words ---------------------------------------------------------------------- */
+
+/* A decimal number, perhaps between blanks. -EINVAL: it is none. */
+int text_parse_number(const char *data, size_t size, uint64_t *ret);
+
+/* A key, escaped as keys are where they are shown; a slash at its end means nothing, and so
+ * does a newline behind it. Caller frees. -EINVAL: it is none. */
+int text_parse_key(const char *data, size_t size, char **ret);
+
 /* ---- Views ---------------------------------------------------------------------- */
 
 /* What is read of a view, and so depended upon. */

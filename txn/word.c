@@ -1,11 +1,10 @@
-#include "fs/word.h"
-
-#include "store/store.h"
+/* The words people write where texts are read. */
+#include "txn/txn.h"
 
 #include <errno.h>
 #include <string.h>
 
-int word_number(const char *data, size_t size, uint64_t *ret)
+int text_parse_number(const char *data, size_t size, uint64_t *ret)
 {
 	g_autofree char *word = g_strstrip(g_strndup(data, size));
 
@@ -44,7 +43,7 @@ static int append_unescaped(GString *key, const char **at, const char *end)
 	return 0;
 }
 
-int word_key(const char *data, size_t size, char **ret)
+int text_parse_key(const char *data, size_t size, char **ret)
 {
 	g_autoptr(GString) key = g_string_new(NULL);
 	const char *at = data, *end = data + size;

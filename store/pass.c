@@ -175,6 +175,19 @@ static enum verdict judge_log(struct pass *pass, const rocksdb_iterator_t *itera
 	return revision < pass->oldest ? VERDICT_REMOVE : VERDICT_END;
 }
 
+/* True when a good part of what the tables of a family hold is older than what replaced
+ * it: what commits leave behind in the tree itself. */
+static bool is_wasteful(const struct layout *layout, enum family family)
+{
+	uint64_t live = 0, total = 0;
+
+	rocksdb_property_int_cf(layout->db, layout->families[family],
+				"rocksdb.estimate-live-data-size", &live);
+	rocksdb_property_int_cf(layout->db, layout->families[family],
+				"rocksdb.total-sst-files-size", &total);
+	return total > live + REWRITE_MIN_BYTES && total - live > total / REWRITE_PART;
+}
+
 int compactor_pass(struct compactor *compactor, const GArray *requests)
 {
 	struct local *local = compactor->local;
@@ -202,6 +215,8 @@ int compactor_pass(struct compactor *compactor, const GArray *requests)
 	r = walk_family(&pass, FAMILY_HISTORY, judge_history);
 	if (r == 0)
 		r = walk_family(&pass, FAMILY_LOG, judge_log);
+	if (r == 0 && pass.progress.records_removed && is_wasteful(pass.layout, FAMILY_KEYS))
+		r = compactor_rewrite(compactor, FAMILY_KEYS);
 	rocksdb_readoptions_destroy(pass.options);
 	rocksdb_writebatch_destroy(pass.batch);
 	g_byte_array_unref(pass.next);

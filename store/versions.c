@@ -95,6 +95,12 @@ static int open_form(struct versions *versions, struct form *form, const char *k
 						   layout->families[FAMILY_HISTORY]);
 	rocksdb_iter_seek(form->history, sought.bytes, sought.size);
 	r = layout_get_record(layout, versions->place->options, &form->stored, &form->record);
+	if (r == 0 && !versions->with_values) {
+		struct record *bare = record_copy_bare(form->record);
+
+		record_unref(form->record);
+		form->record = bare;
+	}
 	return r == -ENOENT ? next_version(versions, form) : r;
 }
 

@@ -60,6 +60,7 @@ bool command_parse(const struct command *command, const GOptionEntry *options, v
 	g_autofree char *program = g_strdup_printf("commitfs %s", command->name);
 	g_autoptr(GError) error = NULL;
 	g_auto(GStrv) arguments = NULL;
+	guint given;
 	bool parsed;
 
 	g_set_prgname(program);
@@ -76,7 +77,8 @@ bool command_parse(const struct command *command, const GOptionEntry *options, v
 		*ret_exit = 0;
 		return false;
 	}
-	if ((arguments == NULL ? 0 : g_strv_length(arguments)) != count) {
+	given = arguments == NULL ? 0 : g_strv_length(arguments);
+	if (given < count || given > count + command->optional) {
 		*ret_exit = command_fail(EXIT_USAGE,
 					 "cannot run '%s': expected: %s %s; see: %s --help",
 					 command->name, program, command->arguments, program);

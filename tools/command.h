@@ -10,6 +10,7 @@
 
 /* As sysexits.h numbers them. */
 enum {
+	EXIT_FAILED = 1,    /* it could not be done, for a reason of its own */
 	EXIT_USAGE = 64,    /* the words given make no sense */
 	EXIT_NO_MOUNT = 69, /* there is no such mount, or none could be made */
 	EXIT_STORE = 74,    /* the store could not be opened, or failed */
@@ -21,6 +22,7 @@ struct command {
 	const char *arguments;	 /* as the usage line shows them */
 	const char *summary;	 /* one line, for the list of commands */
 	const char *description; /* what it does, with an example */
+	guint optional;		 /* so many more arguments than are expected may be given */
 
 	/* argv[0] is the command's name. Returns the exit code. */
 	int (*run)(const struct command *command, int argc, char **argv);
@@ -31,9 +33,16 @@ extern const struct command mount_command;
 extern const struct command umount_command;
 extern const struct command status_command;
 extern const struct command run_command;
+extern const struct command log_command;
+extern const struct command diff_command;
+extern const struct command watch_command;
+extern const struct command restore_command;
+extern const struct command revert_command;
+extern const struct command compact_command;
+extern const struct command purge_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
- * after them. True: go on, *ret_arguments has them (free with g_strfreev). False: end
+ * after them, or some of the command's optional ones more. True: go on, *ret_arguments has them (free with g_strfreev). False: end
  * with *ret_exit; help was asked for and printed, or an error was. */
 bool command_parse(const struct command *command, const GOptionEntry *options, void *data,
 		   guint count, int argc, char **argv, char ***ret_arguments, int *ret_exit);

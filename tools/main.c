@@ -13,6 +13,13 @@ static const struct command *const commands[] = {
 	&umount_command,
 	&status_command,
 	&run_command,
+	&log_command,
+	&diff_command,
+	&watch_command,
+	&restore_command,
+	&revert_command,
+	&compact_command,
+	&purge_command,
 };
 
 static const struct command *find_command(const char *name)

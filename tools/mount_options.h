@@ -10,6 +10,7 @@ struct mount_options {
 	GString *fuse_options; /* comma-separated; empty: none */
 	GLogLevelFlags log_level;
 	gboolean private_mount;
+	gboolean public_log;
 	gboolean foreground;
 };
 

@@ -9,3 +9,6 @@ int number_parse_count(const char *text, uint64_t max, uint64_t *ret);
 
 /* Bytes; K, M or G behind the number multiplies it by 2^10, 2^20 or 2^30. */
 int number_parse_size(const char *text, uint64_t max, uint64_t *ret);
+
+/* Seconds: a number with s, m, h, d, w or y (of 365 days) behind it. */
+int number_parse_duration(const char *text, uint64_t max, uint64_t *ret);

@@ -52,6 +52,9 @@ int process_claim(pid_t tid, pid_t pid, struct process *ret);
 /* A decimal number, perhaps between blanks. -EINVAL: it is none. */
 int text_parse_number(const char *data, size_t size, uint64_t *ret);
 
+/* Appends what text_append_escaped() made of. -EINVAL: it made no such thing. */
+int text_unescape(const char *data, size_t size, GString *out);
+
 /* A key, escaped as keys are where they are shown; a slash at its end means nothing, and so
  * does a newline behind it. Caller frees. -EINVAL: it is none. */
 int text_parse_key(const char *data, size_t size, char **ret);

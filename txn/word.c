@@ -43,21 +43,29 @@ static int append_unescaped(GString *key, const char **at, const char *end)
 	return 0;
 }
 
-int text_parse_key(const char *data, size_t size, char **ret)
+int text_unescape(const char *data, size_t size, GString *out)
 {
-	g_autoptr(GString) key = g_string_new(NULL);
 	const char *at = data, *end = data + size;
 
-	if (size > 0 && end[-1] == '\n')
-		end--;
 	while (at < end) {
 		if (*at == '\0')
 			return -EINVAL;
 		if (*at != '\\')
-			g_string_append_c(key, *at++);
-		else if (append_unescaped(key, &at, end) < 0)
+			g_string_append_c(out, *at++);
+		else if (append_unescaped(out, &at, end) < 0)
 			return -EINVAL;
 	}
+	return 0;
+}
+
+int text_parse_key(const char *data, size_t size, char **ret)
+{
+	g_autoptr(GString) key = g_string_new(NULL);
+
+	if (size > 0 && data[size - 1] == '\n')
+		size--;
+	if (text_unescape(data, size, key) < 0)
+		return -EINVAL;
 	if (key->len > 0 && key->str[key->len - 1] == '/')
 		g_string_truncate(key, key->len - 1);
 	if (key_check(key->str) < 0)

@@ -34,12 +34,27 @@ static void append_control(GString *out, const char *text)
 	}
 }
 
+/* How many bytes of ASCII that need no escape there are next: most often all of them. */
+static size_t plain_length(const char *text)
+{
+	size_t length = 0;
+
+	while (text[length] >= ' ' && text[length] < 0x7f && text[length] != '\\')
+		length++;
+	return length;
+}
+
 void text_append_escaped(GString *out, const char *text)
 {
-	while (*text) {
-		gunichar c = g_utf8_get_char_validated(text, -1);
-		size_t length;
+	for (;;) {
+		size_t length = plain_length(text);
+		gunichar c;
 
+		g_string_append_len(out, text, (gssize)length);
+		text += length;
+		if (!*text)
+			break;
+		c = g_utf8_get_char_validated(text, -1);
 		if (c == (gunichar)-1 || c == (gunichar)-2) {
 			append_octal(out, text++, 1);
 			continue;

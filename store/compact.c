@@ -13,6 +13,8 @@
  * one took, and at least a second: so it never takes more than a tenth of a processor. */
 #define REST_FACTOR 10
 #define REST_MIN_NS SECOND_NS
+/* What failed, for want of space most likely, is tried again after so long. */
+#define RETRY_NS (60 * SECOND_NS)
 
 int64_t compactor_clock_ns(void)
 {
@@ -165,6 +167,16 @@ static struct purge *take_purge(struct compactor *compactor)
 	return NULL;
 }
 
+/* Until when the thread may sleep. REQUIRES(lock) */
+static int64_t sleep_until_ns(const struct compactor *compactor, int64_t due_ns)
+{
+	int64_t until_ns = compactor->rest_until_ns;
+
+	if (!compactor->outgrown)
+		until_ns = MAX(until_ns, due_ns);
+	return compactor->retry_ns ? MIN(until_ns, compactor->retry_ns) : until_ns;
+}
+
 /* Sleeps until there is something to do. `due_ns`: when history has to be looked at. */
 static enum work wait_for_work(struct compactor *compactor, int64_t due_ns, GArray **ret_requests,
 			       struct purge **ret_purge)
@@ -173,11 +185,12 @@ static enum work wait_for_work(struct compactor *compactor, int64_t due_ns, GArr
 
 	pthread_mutex_lock(&compactor->lock);
 	while (!compactor->stop) {
-		int64_t until_ns = compactor->outgrown ? compactor->rest_until_ns : due_ns;
+		int64_t until_ns = sleep_until_ns(compactor, due_ns);
 		const struct timespec until = { until_ns / SECOND_NS, until_ns % SECOND_NS };
+		bool retry = compactor->retry_ns && compactor_clock_ns() >= compactor->retry_ns;
 
 		work = WORK_PASS;
-		if (compactor->wanted)
+		if (compactor->wanted || retry)
 			break;
 		work = WORK_PURGE;
 		*ret_purge = take_purge(compactor);
@@ -230,9 +243,10 @@ static void make_pass(struct compactor *compactor, GArray *requests)
 	if (r == 0)
 		note_finished(compactor);
 	else if (r != -ECANCELED)
-		g_warning("store: cannot compact, it goes on when it is opened next: %s",
-			  g_strerror(-r));
+		g_warning("store: cannot compact, it is tried again: %s", g_strerror(-r));
 	ended_ns = compactor_clock_ns();
+	/* A store that has failed stays so until it is opened again. */
+	compactor->retry_ns = r < 0 && r != -EROFS ? ended_ns + RETRY_NS : 0;
 	compactor->rest_until_ns = ended_ns + MAX(REST_MIN_NS, REST_FACTOR * (ended_ns - began_ns));
 	finish_requests(compactor, requests, r);
 }
@@ -263,7 +277,7 @@ static void move_history(struct compactor *compactor)
 	pthread_mutex_unlock(&local->time_lock);
 	/* Not at once again, whatever it was. */
 	if (r < 0)
-		compactor->rest_until_ns = compactor_clock_ns() + 60 * SECOND_NS;
+		compactor->rest_until_ns = compactor_clock_ns() + RETRY_NS;
 	__atomic_store_n(&compactor->outgrown_revision, retention_outgrown(local),
 			 __ATOMIC_RELAXED);
 	compactor_revision_grew(compactor, local_revision(local));
@@ -289,7 +303,7 @@ static void *run(void *arg)
 			break;
 		case WORK_HISTORY:
 			move_history(compactor);
-			due_ns = MAX(retention_due_ns(compactor->local), compactor->rest_until_ns);
+			due_ns = retention_due_ns(compactor->local);
 			break;
 		}
 	}

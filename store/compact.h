@@ -35,6 +35,7 @@ struct compactor {
 	gint purges_waiting;	    /* atomic: some wait for snapshots to be let go of */
 	guint64 outgrown_revision;  /* atomic: `outgrown` from this revision on */
 	int64_t rest_until_ns;	    /* the thread's: not before this by itself, monotonic */
+	int64_t retry_ns;	    /* the thread's: then once more what failed; 0: nothing did */
 };
 
 /* Takes up what was not finished when the store was last open. */

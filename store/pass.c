@@ -215,8 +215,10 @@ int compactor_pass(struct compactor *compactor, const GArray *requests)
 	r = walk_family(&pass, FAMILY_HISTORY, judge_history);
 	if (r == 0)
 		r = walk_family(&pass, FAMILY_LOG, judge_log);
-	if (r == 0 && pass.progress.records_removed && is_wasteful(pass.layout, FAMILY_KEYS))
+	if (r == 0 && pass.progress.records_removed && is_wasteful(pass.layout, FAMILY_KEYS)) {
 		r = compactor_rewrite(compactor, FAMILY_KEYS);
+		r = r == -ENOSPC ? 0 : r; /* nothing is left undone that anybody asked for */
+	}
 	rocksdb_readoptions_destroy(pass.options);
 	rocksdb_writebatch_destroy(pass.batch);
 	g_byte_array_unref(pass.next);

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* What the largest step may need for a while. */
-#define STEP_SPACE ((uint64_t)32 * 1024 * 1024)
+/* What a step needs for a while: of history and log less than what is kept back for this
+ * on a full disk. */
+#define STEP_BYTES ((uint64_t)24 * 1024 * 1024)
+#define KEYS_STEP_BYTES ((uint64_t)160 * 1024 * 1024)
 
 static void compact_range(const struct layout *layout, enum family family, bool all,
 			  const char *first, size_t first_size, const char *last, size_t last_size)
@@ -62,6 +64,7 @@ int compactor_rewrite(struct compactor *compactor, enum family family)
 {
 	struct local *local = compactor->local;
 	g_autoptr(GPtrArray) cuts = find_cuts(&local->layout, family);
+	uint64_t step_bytes = family == FAMILY_KEYS ? KEYS_STEP_BYTES : STEP_BYTES;
 	const char *first = NULL;
 	size_t first_size = 0;
 
@@ -71,7 +74,7 @@ int compactor_rewrite(struct compactor *compactor, enum family family)
 
 		if (compactor_is_stopping(compactor))
 			return -ECANCELED;
-		if (!local_has_space(local_free_bytes(local), STEP_SPACE, false))
+		if (local_free_bytes(local) < step_bytes)
 			return -ENOSPC;
 		if (i < cuts->len)
 			last = g_bytes_get_data(cuts->pdata[i], &last_size);

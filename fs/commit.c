@@ -12,7 +12,9 @@
 
 #include "fs/control.h"
 #include "fs/housekeeper.h"
+#include "fs/past.h"
 #include "fs/session.h"
+#include "fs/watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -414,7 +416,9 @@ void commit_seen(const struct log_entry *commit, void *arg)
 			seen.fs->session, g_array_index(seen.directories, uint64_t, i), -1, 0);
 	g_array_unref(seen.directories);
 	g_free(seen.parent_key);
+	past_commit_seen(seen.fs, commit);
 	control_wake_pollers(seen.fs);
+	watch_commit_seen(seen.fs->watch, commit);
 }
 
 /* ---- Trees of transactions ------------------------------------------------------ */

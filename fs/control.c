@@ -3,13 +3,20 @@
  * WRITE, where a shell sees their error. */
 #include "fs/control.h"
 
+#include "fs/audit.h"
 #include "fs/commit.h"
 #include "fs/eval.h"
+#include "fs/forget.h"
+#include "fs/history.h"
 #include "fs/loop.h"
+#include "fs/meta.h"
 #include "fs/metrics.h"
+#include "fs/past.h"
 #include "fs/readme.h"
 #include "fs/session.h"
+#include "fs/status.h"
 #include "fs/tree.h"
+#include "fs/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,45 +26,33 @@
 
 #define NUMBER "%" G_GUINT64_FORMAT
 
-enum place {
-	PLACE_ROOT,	    /* in the root of the mount */
-	PLACE_TRANSACTIONS, /* in txn/ */
-	PLACE_TRANSACTION,  /* in a transaction */
-	PLACE_NOWHERE,	    /* directories that are not looked up as rows */
-};
-
-/* Makes the text of a handle. */
-typedef int text_fn(struct handle *handle, fuse_req_t req, GString **ret);
-/* Does what a write says, and replies to it. */
-typedef void action_fn(struct handle *handle, fuse_req_t req, const char *data, size_t size);
-
-struct control {
-	enum place place;
-	const char *name;
-	mode_t mode;
-	text_fn *text;	    /* NULL: reads nothing */
-	action_fn *action;  /* NULL: EPERM */
-	enum place entries; /* of a directory: what lies in it */
-};
-
-static text_fn text_readme, text_metrics, text_eval, text_revision, text_status, text_new,
-	text_commit, text_message, text_isolation, text_timeout, text_txn_status, text_reads,
-	text_writes, text_conflicts;
+static text_fn text_readme, text_metrics, text_eval, text_revision, text_new, text_commit,
+	text_message, text_isolation, text_timeout, text_txn_status, text_reads, text_writes,
+	text_conflicts;
 static action_fn act_commit, act_restart, act_rebase, act_message, act_isolation, act_timeout;
 
 /* The order is that of listings: in a transaction `keys` comes last, so that rm -rf, which
  * goes in this order, ends it before it touches a key. */
 static const struct control controls[] = {
 	{ PLACE_ROOT, "README", S_IFREG | 0444, text_readme, NULL, PLACE_NOWHERE },
-	{ PLACE_ROOT, "control", S_IFDIR | 0700, NULL, NULL, PLACE_NOWHERE },
+	{ PLACE_ROOT, "at", S_IFDIR | 0755, NULL, NULL, PLACE_PAST },
+	{ PLACE_ROOT, "control", S_IFDIR | 0700, NULL, NULL, PLACE_CONTROL },
 	{ PLACE_ROOT, "eval", S_IFREG | 0666, text_eval, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "keys", S_IFDIR, NULL, NULL, PLACE_NOWHERE },
+	{ PLACE_ROOT, "log", S_IFREG | 0400, NULL, NULL, PLACE_LOG },
+	{ PLACE_ROOT, "meta", S_IFDIR, NULL, NULL, PLACE_META },
 	{ PLACE_ROOT, "metrics", S_IFREG | 0400, text_metrics, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "revision", S_IFREG | 0444, text_revision, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "status", S_IFREG | 0444, text_status, NULL, PLACE_NOWHERE },
 	{ PLACE_ROOT, "txn", S_IFDIR | S_ISVTX | 0777, NULL, NULL, PLACE_TRANSACTIONS },
+	/* Reading it needs the right to write: the prefix. */
+	{ PLACE_ROOT, "watch", S_IFREG | 0600, text_watch, act_watch, PLACE_NOWHERE },
+	{ PLACE_CONTROL, "compact", S_IFREG | 0600, text_compaction, act_compact, PLACE_NOWHERE },
+	{ PLACE_CONTROL, "history", S_IFREG | 0600, text_history, act_history, PLACE_NOWHERE },
+	{ PLACE_CONTROL, "purge", S_IFREG | 0600, text_compaction, act_purge, PLACE_NOWHERE },
 	{ PLACE_TRANSACTIONS, "new", S_IFREG | 0444, text_new, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTIONS, "self", S_IFLNK | 0777, NULL, NULL, PLACE_NOWHERE },
+	{ PLACE_TRANSACTION, "base", S_IFLNK | 0777, NULL, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "commit", S_IFREG | 0600, text_commit, act_commit, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "conflicts", S_IFREG | 0400, text_conflicts, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "isolation", S_IFREG | 0600, text_isolation, act_isolation,
@@ -126,8 +121,11 @@ static void fill_attributes(struct fs *fs, const struct control *control, struct
 	memset(attributes, 0, sizeof(*attributes));
 	attributes->st_ino = control_ino(control, txn);
 	attributes->st_mode = control->mode;
-	if (control->text == text_metrics && fs->options.public_log)
-		attributes->st_mode |= 0444;
+	/* What only the owner of the mount may know, everybody may. */
+	if (fs->options.public_log && control->place == PLACE_ROOT && S_ISREG(control->mode))
+		attributes->st_mode |= (control->mode & 0600) >> 3 | (control->mode & 0600) >> 6;
+	if (control_is_log(control))
+		attributes->st_size = (off_t)audit_size(fs, NULL, -1);
 	attributes->st_nlink = 1;
 	attributes->st_blksize = 4096;
 	attributes->st_uid = txn ? txn_credentials(txn)->uid : fs->owner_uid;
@@ -143,10 +141,16 @@ static bool is_gone(const struct node *node)
 
 /* ---- Looking up ----------------------------------------------------------------- */
 
+/* All but the log stay as they are. */
+static double attribute_timeout(const struct control *control)
+{
+	return control_is_log(control) ? TIMEOUT_NONE : TIMEOUT_LONG;
+}
+
 static void reply_control(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
 			  const struct control *control, struct txn *txn)
 {
-	struct fuse_entry_param entry = { .attr_timeout = TIMEOUT_LONG,
+	struct fuse_entry_param entry = { .attr_timeout = attribute_timeout(control),
 					  .entry_timeout = TIMEOUT_LONG };
 	struct node *node = node_obtain_control(&fs->nodes, parent, name, control, txn);
 
@@ -202,17 +206,21 @@ void control_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 
 	if (is_gone(parent))
 		reply_error(req, over_error(fs, parent));
+	else if (row && row->entries == PLACE_META)
+		meta_lookup_top(fs, req, parent, name);
 	else if (row && is_keys(row))
 		reply_keys(fs, req, parent, parent->txn);
 	else if (row)
 		reply_control(fs, req, parent, name, row, parent->txn);
 	else if (parent->control->entries == PLACE_TRANSACTIONS)
 		lookup_txn(fs, req, parent, name);
+	else if (parent->control->entries == PLACE_PAST)
+		past_lookup_top(fs, req, parent, name);
 	else
 		reply_error(req, -ENOENT);
 }
 
-void control_getattr(struct fs *fs, fuse_req_t req, struct node *node)
+void control_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle)
 {
 	bool gone = is_gone(node);
 	struct stat attributes;
@@ -223,7 +231,9 @@ void control_getattr(struct fs *fs, fuse_req_t req, struct node *node)
 		return;
 	}
 	fill_attributes(fs, node->control, node->txn, &attributes);
-	fuse_reply_attr(req, &attributes, gone ? TIMEOUT_NONE : TIMEOUT_LONG);
+	if (control_is_log(node->control))
+		attributes.st_size = (off_t)audit_size(fs, handle, fuse_req_ctx(req)->pid);
+	fuse_reply_attr(req, &attributes, gone ? TIMEOUT_NONE : attribute_timeout(node->control));
 }
 
 /* Truncating and touching are what shells and editors do before they write. */
@@ -232,19 +242,33 @@ void control_setattr(struct fs *fs, fuse_req_t req, struct node *node, int to_se
 	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		reply_error(req, -EPERM);
 	else
-		control_getattr(fs, req, node);
+		control_getattr(fs, req, node, NULL);
 }
 
-/* The only link there is: txn/self. */
+/* Reading there records nothing: it is no part of the view. */
+static void reply_base(fuse_req_t req, struct txn *txn)
+{
+	g_autofree char *link = g_strdup_printf("../../at/" NUMBER, txn_base_revision(txn));
+
+	fuse_reply_readlink(req, link);
+}
+
+/* The links there are: txn/self, and `base` in a transaction. */
 void control_readlink(struct fs *fs, fuse_req_t req, struct node *node)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	g_autoptr(txn) txn = NULL;
-	int r = S_ISLNK(node->control->mode) ?
-			registry_find_own(fs->registry, ctx->uid, ctx->pid, &txn) :
-			-EINVAL;
+	int r = 0;
 
-	if (r < 0)
+	if (!S_ISLNK(node->control->mode))
+		r = -EINVAL;
+	else if (is_gone(node))
+		r = -ESTALE;
+	else if (!node->txn)
+		r = registry_find_own(fs->registry, ctx->uid, ctx->pid, &txn);
+	if (r == 0 && node->txn)
+		reply_base(req, node->txn);
+	else if (r < 0)
 		reply_error(req, r);
 	else
 		fuse_reply_readlink(req, txn_name(txn));
@@ -275,6 +299,8 @@ int control_list(struct fs *fs, struct node *directory, GPtrArray *entries)
 				listed_entry_new(controls[i].name, controls[i].mode,
 						 control_ino(&controls[i], directory->txn)));
 	}
+	if (directory->control->entries == PLACE_PAST)
+		return past_list_names(fs, entries);
 	if (directory->control->entries != PLACE_TRANSACTIONS)
 		return 0;
 	open = registry_list(fs->registry);
@@ -301,6 +327,10 @@ void control_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 	g_autoptr(txn) txn = NULL;
 	int r;
 
+	if (parent->control->entries == PLACE_PAST) {
+		past_mkdir(fs, req, parent, name);
+		return;
+	}
 	if (parent->control->entries != PLACE_TRANSACTIONS) {
 		reply_error(req, is_gone(parent) ? -ENOENT : -EPERM);
 		return;
@@ -329,6 +359,10 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 	g_autoptr(txn) txn = NULL;
 	int r = -EPERM;
 
+	if (parent->control->entries == PLACE_PAST) {
+		past_rmdir(fs, req, parent, name);
+		return;
+	}
 	if (is_gone(parent))
 		r = -ENOENT;
 	else if (parent->control->entries == PLACE_TRANSACTIONS &&
@@ -383,34 +417,30 @@ static void open_again(fuse_req_t req, struct node *node, const char *name, int 
 	control_open(fuse_req_userdata(req), req, node, &info);
 }
 
-static void open_control(struct fs *fs, fuse_req_t req, struct node *node,
-			 struct fuse_file_info *info)
+/* Files that are more than a text and an action. */
+static int open_special(struct handle *handle, fuse_req_t req, struct fuse_file_info *info)
 {
-	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
-	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
-			node->control->action != act_commit;
-	reply_open(req, handle_new(fs, node, info->flags), info);
-}
+	const struct control *control = handle->node->control;
 
-/* A program without a reader would never run. */
-static void open_eval(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
-{
-	struct handle *handle;
-
-	if ((info->flags & O_ACCMODE) == O_WRONLY) {
-		reply_error(req, -EINVAL);
-		return;
-	}
-	info->noflush = 1;
-	handle = handle_new(fs, node, info->flags);
+	if (control_is_log(control))
+		return audit_open(handle, fuse_req_ctx(req)->pid);
+	if (control->text == text_watch)
+		return watch_open(handle, info);
+	if (control->text != text_eval)
+		return 0;
+	if ((info->flags & O_ACCMODE) == O_WRONLY)
+		return -EINVAL;
 	if ((info->flags & O_ACCMODE) == O_RDWR)
-		handle->eval = eval_new(fs, opener_credentials(req));
-	reply_open(req, handle, info);
+		handle->eval = eval_new(handle->fs, opener_credentials(req));
+	return 0;
 }
 
 /* What was closed before is seen by what is told or begun here. */
 void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)
 {
+	struct handle *handle;
+	int r = 0;
+
 	if (is_gone(node)) {
 		reply_error(req, -ESTALE);
 		return;
@@ -418,10 +448,17 @@ void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 	if (session_wait_for_release(fs, req, node, NULL, SESSION_ANY, info->flags, open_again))
 		return;
 	info->direct_io = 1;
-	if (node->control->text == text_eval)
-		open_eval(fs, req, node, info);
-	else
-		open_control(fs, req, node, info);
+	handle = handle_new(fs, node, info->flags);
+	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
+	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
+			node->control->action != act_commit;
+	r = open_special(handle, req, info);
+	if (r == 0) {
+		reply_open(req, handle, info);
+		return;
+	}
+	handle_free(handle);
+	reply_error(req, r);
 }
 
 static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
@@ -451,6 +488,10 @@ void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offs
 
 	if (handle->eval) {
 		eval_read(handle, req, size, offset);
+		return;
+	}
+	if (control_is_log(handle->node->control)) {
+		audit_read(handle, req, size, offset);
 		return;
 	}
 	pthread_mutex_lock(&handle->lock);
@@ -505,84 +546,6 @@ static int text_revision(struct handle *handle, fuse_req_t req, GString **ret)
 	pthread_mutex_unlock(&handle->fs->poll_lock);
 	*ret = g_string_new(NULL);
 	g_string_append_printf(*ret, NUMBER "\n", revision);
-	return 0;
-}
-
-static void append_number(GString *text, const char *name, uint64_t number)
-{
-	g_string_append_printf(text, "%s " NUMBER "\n", name, number);
-}
-
-static void append_limits(GString *text, struct fs *fs)
-{
-	const struct registry_options *limits = registry_get_options(fs->registry);
-
-	append_number(text, "max_value_bytes", fs->options.max_value_bytes);
-	append_number(text, "max_key_bytes", STORE_KEY_MAX);
-	append_number(text, "max_name_bytes", STORE_NAME_MAX);
-	append_number(text, "max_txn_keys", limits->limits.max_keys);
-	append_number(text, "max_txn_bytes", limits->limits.max_values_bytes);
-	append_number(text, "max_user_bytes", limits->max_user_bytes);
-	append_number(text, "max_user_reads", limits->max_user_reads);
-	append_number(text, "max_user_transactions", limits->max_user_transactions);
-	append_number(text, "max_transactions", limits->max_transactions);
-	append_number(text, "max_message_bytes", limits->max_message_bytes);
-	append_number(text, "max_program_bytes", fs->options.program.max_text_bytes);
-	append_number(text, "txn_timeout_s", limits->idle_timeout_s);
-	append_number(text, "txn_max_age_s", limits->max_age_s);
-}
-
-/* What transactions, sessions and the kernel hold in memory. */
-static void append_usage(GString *text, struct fs *fs)
-{
-	uint64_t nodes, handles;
-	int64_t bytes, reads;
-
-	pthread_mutex_lock(&fs->nodes.lock);
-	nodes = g_hash_table_size(fs->nodes.by_id);
-	handles = g_hash_table_size(fs->handles);
-	pthread_mutex_unlock(&fs->nodes.lock);
-	registry_get_usage(fs->registry, &bytes, &reads);
-	append_number(text, "write_set_bytes", (uint64_t)bytes);
-	append_number(text, "read_set_items", (uint64_t)reads);
-	append_number(text, "nodes", nodes);
-	append_number(text, "open_files", handles);
-}
-
-static int text_status(struct handle *handle, fuse_req_t req, GString **ret)
-{
-	struct fs *fs = handle->fs;
-	GString *text = g_string_new(NULL);
-	struct registry_metrics metrics;
-	struct store_status status;
-	uint64_t total_bytes, free_bytes;
-
-	(void)req;
-	store_get_status(fs->store, &status);
-	store_get_space(fs->store, &total_bytes, &free_bytes);
-	g_string_append_printf(text, "health %s\npid %d\nstore ",
-			       status.read_only ? "read-only: the store failed while writing" :
-						  "ok",
-			       (int)getpid());
-	text_append_escaped(text, fs->options.source);
-	g_string_append_printf(text, "\nstore_id %s\n", status.id);
-	append_number(text, "revision", status.revision);
-	append_number(text, "oldest_revision", status.oldest_revision);
-	append_number(text, "keys", status.keys);
-	append_number(text, "disk_bytes", status.disk_bytes);
-	append_number(text, "disk_free_bytes", free_bytes);
-	append_number(text, "commits", status.commits);
-	append_number(text, "commit_groups", status.groups);
-	registry_get_metrics(fs->registry, &metrics);
-	append_number(text, "transactions", registry_count(fs->registry));
-	append_number(text, "conflicts", metrics.conflicts);
-	append_number(text, "transactions_abandoned", registry_abandoned(fs->registry));
-	append_number(text, "sessions", (uint64_t)g_atomic_int_get(&fs->sessions));
-	append_number(text, "sessions_lost", (uint64_t)g_atomic_int_get(&fs->lost_sessions));
-	append_number(text, "blind_flushes", (uint64_t)g_atomic_int_get(&fs->blind_flushes));
-	append_usage(text, fs);
-	append_limits(text, fs);
-	*ret = text;
 	return 0;
 }
 
@@ -646,7 +609,7 @@ struct written {
 	int error;
 };
 
-static void reply_written(fuse_req_t req, size_t size, int error)
+void control_reply_written(fuse_req_t req, size_t size, int error)
 {
 	if (error < 0)
 		reply_error(req, error);
@@ -658,7 +621,7 @@ static void reply_told(void *arg)
 {
 	struct written *written = arg;
 
-	reply_written(written->req, written->size, written->error);
+	control_reply_written(written->req, written->size, written->error);
 	g_free(written);
 }
 
@@ -761,39 +724,55 @@ static void act_message(struct handle *handle, fuse_req_t req, const char *data,
 	r = txn_set_message(handle->node->txn, data, size, handle->begun);
 	handle->begun = true;
 	pthread_mutex_unlock(&handle->lock);
-	reply_written(req, size, r);
+	control_reply_written(req, size, r);
 }
 
 static void act_isolation(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	g_autofree char *word = g_strstrip(g_strndup(data, size));
 
-	reply_written(req, size, txn_set_isolation(handle->node->txn, word));
+	control_reply_written(req, size, txn_set_isolation(handle->node->txn, word));
 }
 
 static void act_timeout(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	g_autofree char *word = g_strstrip(g_strndup(data, size));
 
-	reply_written(req, size, txn_set_timeout(handle->node->txn, word));
+	control_reply_written(req, size, txn_set_timeout(handle->node->txn, word));
 }
 
 /* ---- Polling -------------------------------------------------------------------- */
+
+/* What `seen_revision` would be, were the file read now. */
+static uint64_t newest(const struct handle *handle)
+{
+	if (handle->node->control->text == text_compaction)
+		return (unsigned)g_atomic_int_get(&handle->fs->compaction_steps);
+	return store_revision(handle->fs->store);
+}
 
 void control_poll(struct handle *handle, fuse_req_t req, struct fuse_pollhandle *poll)
 {
 	struct fs *fs = handle->fs;
 	struct fuse_pollhandle *old = NULL;
 	unsigned events = POLLIN | POLLOUT;
+	bool grows;
 
+	if (handle->watcher) {
+		watch_poll(handle, req, poll);
+		return;
+	}
+	grows = handle->node->control->text == text_revision ||
+		handle->node->control->text == text_compaction ||
+		control_is_log(handle->node->control);
 	pthread_mutex_lock(&fs->poll_lock);
-	if (handle->node->control->text == text_revision) {
+	if (grows) {
 		if (poll) {
 			old = handle->poll;
 			handle->poll = poll;
 			g_hash_table_add(fs->poll_handles, handle);
 		}
-		events = handle->seen_revision < store_revision(fs->store) ? POLLIN | POLLPRI : 0;
+		events = handle->seen_revision != newest(handle) ? POLLIN | POLLPRI : 0;
 	} else {
 		old = poll;
 	}

@@ -4,11 +4,41 @@
 
 #include "fs/mount.h"
 
+enum place {
+	PLACE_ROOT,	    /* in the root of the mount */
+	PLACE_TRANSACTIONS, /* in txn/ */
+	PLACE_TRANSACTION,  /* in a transaction */
+	PLACE_PAST,	    /* in at/ */
+	PLACE_META,	    /* in meta/: what it shows are keys */
+	PLACE_CONTROL,	    /* in control/ */
+	PLACE_NOWHERE,	    /* directories that are not looked up as rows */
+	PLACE_LOG,	    /* no place: a file with places of its own, the log */
+};
+
+/* Makes the text of a handle. */
+typedef int text_fn(struct handle *handle, fuse_req_t req, GString **ret);
+/* Does what a write says, and replies to it. */
+typedef void action_fn(struct handle *handle, fuse_req_t req, const char *data, size_t size);
+
+struct control {
+	enum place place;
+	const char *name;
+	mode_t mode;
+	text_fn *text;	    /* NULL: reads nothing */
+	action_fn *action;  /* NULL: EPERM */
+	enum place entries; /* of a directory: what lies in it; of the log: PLACE_LOG */
+};
+
+static inline bool control_is_log(const struct control *control)
+{
+	return control->entries == PLACE_LOG;
+}
+
 /* The row of the mount's root. */
 const struct control *control_root(void);
 
 void control_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char *name);
-void control_getattr(struct fs *fs, fuse_req_t req, struct node *node);
+void control_getattr(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle);
 void control_setattr(struct fs *fs, fuse_req_t req, struct node *node, int to_set);
 void control_readlink(struct fs *fs, fuse_req_t req, struct node *node);
 void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info);
@@ -22,6 +52,9 @@ void control_unlink(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 
 /* The entries of a directory of the mount's own; of struct listed_entry. -ESTALE. */
 int control_list(struct fs *fs, struct node *directory, GPtrArray *entries);
+
+/* Replies to a WRITE of `size` bytes that was done, or not. */
+void control_reply_written(fuse_req_t req, size_t size, int error);
 
 /* st_ino of a node of the mount's own. */
 uint64_t control_node_ino(const struct node *node);

@@ -3,6 +3,8 @@
  * misses nothing. */
 #include "fs/control.h"
 #include "fs/loop.h"
+#include "fs/meta.h"
+#include "fs/past.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 
@@ -91,7 +93,7 @@ static int list_keys(struct fs *fs, struct node *node, GPtrArray *entries)
 
 static uint64_t shown_ino(const struct node *node)
 {
-	return node->kind == NODE_KEY ? tree_ino(node->tree, node->ino) : control_node_ino(node);
+	return node->tree ? tree_ino(node->tree, node->ino) : control_node_ino(node);
 }
 
 static int pin_listing(struct handle *handle)
@@ -103,8 +105,14 @@ static int pin_listing(struct handle *handle)
 	loop_step_down(); /* a directory may be large, and be on the disk */
 	add_entry(entries, ".", RECORD_DIRECTORY, shown_ino(node));
 	add_entry(entries, "..", RECORD_DIRECTORY, 1);
-	r = node->kind == NODE_KEY ? list_keys(handle->fs, node, entries) :
-				     control_list(handle->fs, node, entries);
+	if (node->kind == NODE_KEY)
+		r = list_keys(handle->fs, node, entries);
+	else if (node->kind == NODE_PAST)
+		r = past_list(handle, entries);
+	else if (node->kind == NODE_META)
+		r = meta_list(handle->fs, node, entries);
+	else
+		r = control_list(handle->fs, node, entries);
 	if (r < 0)
 		return r;
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);

@@ -6,6 +6,7 @@
 #include "fs/tree.h"
 
 #include "fs/commit.h"
+#include "fs/rights.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -242,32 +243,15 @@ static struct record *template_new(struct fs *fs, fuse_req_t req, const struct r
 	return template;
 }
 
-static bool is_in_group(gid_t gid, gid_t own, const GArray *groups)
-{
-	bool in = gid == own;
-
-	for (guint i = 0; groups && !in && i < groups->len; i++)
-		in = g_array_index(groups, gid_t, i) == gid;
-	return in;
-}
-
 /* Whether the caller may open `record`: CREATE comes without the kernel's check, since to it
  * the name was absent. */
 static bool may_open(fuse_req_t req, const struct record *record, int flags)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	g_autoptr(GArray) groups = ctx->uid != 0 ? process_groups(ctx->pid) : NULL;
 	int access_mode = flags & O_ACCMODE;
-	uint32_t wanted = (access_mode != O_RDONLY ? 02U : 0U) |
-			  (access_mode != O_WRONLY ? 04U : 0U);
 
-	if (ctx->uid == 0)
-		return true;
-	if (record->uid == ctx->uid)
-		wanted <<= 6;
-	else if (is_in_group(record->gid, ctx->gid, groups))
-		wanted <<= 3;
-	return (record->mode & wanted) == wanted;
+	return rights_allow(req, record,
+			    (access_mode != O_RDONLY ? RIGHT_WRITE : 0U) |
+				    (access_mode != O_WRONLY ? RIGHT_READ : 0U));
 }
 
 /* The kernel believed the name absent, but another process has committed it meanwhile. */

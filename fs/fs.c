@@ -5,10 +5,12 @@
 #include "fs/control.h"
 #include "fs/housekeeper.h"
 #include "fs/loop.h"
+#include "fs/meta.h"
 #include "fs/ops.h"
 #include "fs/requests.h"
 #include "fs/session.h"
 #include "fs/tree.h"
+#include "fs/watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -64,11 +66,14 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->owner_gid = getegid();
 	fs->mounted_ns = g_get_real_time() * 1000;
 	fs->live = tree_new(view_new_live(store), NULL);
+	fs->meta = tree_new_meta(fs->live->view, &meta_file);
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->requests = requests_new();
 	node_table_init(&fs->nodes, registry, control_root());
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
+	fs->log_handles = g_ptr_array_new();
+	fs->watch = watch_hub_new(fs);
 	pthread_mutex_init(&fs->provisional_lock, NULL);
 	fs->provisional = provisional_table_new();
 	return fs;
@@ -187,6 +192,7 @@ void fs_free(struct fs *fs)
 	if (fs->housekeeper)
 		housekeeper_free(fs->housekeeper);
 	fs->housekeeper = NULL;
+	watch_hub_stop(fs->watch);
 	drop_handles(fs);
 	store_watch(fs->store, NULL, NULL);
 	store_on_lead(fs->store, NULL, NULL);
@@ -195,11 +201,14 @@ void fs_free(struct fs *fs)
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	node_table_done(&fs->nodes);
+	watch_hub_free(fs->watch);
+	tree_unref(fs->meta);
 	view_free(fs->live->view);
 	tree_unref(fs->live);
 	g_hash_table_unref(fs->handles);
 	requests_free(fs->requests);
 	g_hash_table_unref(fs->poll_handles);
+	g_ptr_array_unref(fs->log_handles);
 	g_hash_table_unref(fs->provisional);
 	pthread_mutex_destroy(&fs->poll_lock);
 	pthread_mutex_destroy(&fs->provisional_lock);

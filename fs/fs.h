@@ -24,7 +24,7 @@ struct fs_options {
 	const char *fuse_options; /* more of them, comma-separated; NULL: none */
 	bool private_mount;	  /* only root may enter a mount made by root */
 	uint64_t max_value_bytes;
-	bool public_log; /* everybody may read `metrics` */
+	bool public_log;	       /* everybody may read `log`, `watch` and `metrics` */
 	struct program_limits program; /* of texts for eval */
 	/* Called once, when the kernel has accepted the mount and it answers. */
 	void (*ready)(void *arg);

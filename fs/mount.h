@@ -12,6 +12,8 @@
 struct notifier;
 struct housekeeper;
 struct requests;
+struct watcher;
+struct watch_hub;
 
 struct fs {
 	struct fs_options options;    /* set once */
@@ -20,6 +22,7 @@ struct fs {
 	struct fuse_session *session; /* set once */
 	struct tree *live;	      /* set once */
 	struct node *live_root;	      /* set once: keys/, held */
+	struct tree *meta;	      /* set once */
 	struct node_table nodes;
 	GHashTable *handles;		 /* of the node table's lock: all struct handle */
 	struct notifier *notifier;	 /* set once: of names */
@@ -32,11 +35,18 @@ struct fs {
 	/* Grows before attributes of live directories are invalidated: who read them before
 	 * must not let the kernel keep them. */
 	gint directory_epoch; /* atomic */
-	gint sessions;	      /* atomic: that are open */
-	gint blind_flushes;   /* atomic: the writer's descriptors could not be read */
-	gint lost_sessions;   /* atomic: of killed writers, and those open at the end */
+	/* Grows before the kernel is told to forget names of the past: who looked one up before
+	 * must not let it keep the name. */
+	gint rights_epoch;     /* atomic */
+	gint compaction_steps; /* atomic: how often it has told that it went on */
+	gint compaction_error; /* atomic: what the last one ended with */
+	gint sessions;	       /* atomic: that are open */
+	gint blind_flushes;    /* atomic: the writer's descriptors could not be read */
+	gint lost_sessions;    /* atomic: of killed writers, and those open at the end */
 	pthread_mutex_t poll_lock;
 	GHashTable *poll_handles; /* poll_lock: struct handle that somebody polls */
+	GPtrArray *log_handles;	  /* poll_lock: struct handle of the log */
+	struct watch_hub *watch;  /* set once */
 	pthread_mutex_t provisional_lock;
 	GHashTable *provisional; /* provisional_lock: tid -> struct provisional */
 	gint provisional_count;	 /* atomic: of `provisional` */
@@ -86,21 +96,26 @@ struct handle {
 
 	/* Keys. */
 	struct session *session; /* live, opened for writing */
-	GBytes *value;		 /* live, for reading: the value at OPEN, NULL: empty */
+	GBytes *value;		 /* live and past, for reading: that of OPEN, NULL: empty */
 	struct record *record;	 /* in a transaction, for reading: the record at OPEN */
 	bool cached;		 /* in a transaction: reads through the kernel's page cache */
 	uint64_t round;		 /* in a transaction: when it was opened */
 
 	/* Directories: pinned at the first READDIR, and again after rewinddir. */
 	pthread_mutex_t lock;
-	GPtrArray *entries; /* lock: struct listed_entry */
+	GPtrArray *entries;	   /* lock: struct listed_entry */
+	struct snapshot *snapshot; /* set once; of the past: what is listed */
 
 	/* Control files. */
 	GBytes *text;		      /* lock: made at a READ from the beginning */
+	char *key;		      /* lock: of control/history: what was asked for */
 	bool begun;		      /* lock: commit or message was written */
 	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */
 	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
 	uint64_t seen_revision;	      /* of fs->poll_lock: at the last READ */
+	struct watcher *watcher;      /* set once: of a stream of changes; or NULL */
+	uint64_t log_begin;	      /* set once; of the log: where its first line was at OPEN */
+	pid_t log_reader;	      /* set once; of the log: the process that opened it */
 };
 
 struct handle *handle_new(struct fs *fs, struct node *node, int flags);

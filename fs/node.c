@@ -10,8 +10,27 @@ struct tree *tree_new(struct view *view, struct txn *txn)
 	struct tree *tree = g_new0(struct tree, 1);
 
 	tree->refs = 1;
+	tree->kind = NODE_KEY;
 	tree->view = view;
 	tree->txn = txn ? txn_ref(txn) : NULL;
+	return tree;
+}
+
+struct tree *tree_new_past(uint64_t revision)
+{
+	struct tree *tree = tree_new(NULL, NULL);
+
+	tree->kind = NODE_PAST;
+	tree->revision = revision;
+	return tree;
+}
+
+struct tree *tree_new_meta(struct view *view, const struct control *control)
+{
+	struct tree *tree = tree_new(view, NULL);
+
+	tree->kind = NODE_META;
+	tree->control = control;
 	return tree;
 }
 
@@ -33,11 +52,12 @@ void tree_unref(struct tree *tree)
  * one tree never share a number, and those of two trees do by accident only. */
 uint64_t tree_ino(const struct tree *tree, uint64_t ino)
 {
+	uint64_t number = tree->txn ? txn_number(tree->txn) : tree->revision;
 	uint64_t mixed = ino;
 
-	if (!tree->txn)
+	if (tree->kind == NODE_KEY && !tree->txn)
 		return ino;
-	mixed += txn_number(tree->txn) * UINT64_C(0x9e3779b97f4a7c15);
+	mixed += (number << 2 | (tree->kind - NODE_KEY)) * UINT64_C(0x9e3779b97f4a7c15);
 	mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return (mixed ^ (mixed >> 31)) | UINT64_C(1) << 63;
@@ -77,10 +97,15 @@ static struct node *node_new_locked(struct node_table *table, enum node_kind kin
 static void enter_tree_locked(struct node *node, struct tree *tree, const struct record *record)
 {
 	node->tree = tree_ref(tree);
+	node->control = record->type == RECORD_DIRECTORY ? NULL : tree->control;
 	node->type = record->type;
 	node->ino = record->ino;
 	node->in_tree.data = node;
 	g_queue_push_tail_link(&tree->nodes, &node->in_tree);
+	if (tree->kind == NODE_PAST) {
+		node->past = record_copy(record);
+		g_clear_pointer(&node->past->value, g_bytes_unref);
+	}
 }
 
 static void free_fields(struct node_table *table, struct node *node)
@@ -93,6 +118,7 @@ static void free_fields(struct node_table *table, struct node *node)
 	g_clear_pointer(&node->value, g_bytes_unref);
 	record_unref(node->orphan);
 	record_unref(node->template);
+	record_unref(node->past);
 	if (node->moved_to && table->moved)
 		g_ptr_array_remove_fast(table->moved, node);
 	g_free(node->moved_to);
@@ -117,6 +143,7 @@ static void unlist_locked(struct node_table *table, struct node *node)
 
 	if (names && node->parent && g_hash_table_lookup(names, node) == node)
 		g_hash_table_remove(names, node);
+	g_hash_table_remove(table->past, node);
 }
 
 /* Frees it, and its ancestors that only it held, when nobody needs it. */
@@ -144,6 +171,7 @@ void node_table_init(struct node_table *table, struct registry *registry,
 	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
 	table->children = g_hash_table_new(hash_name, equal_name);
 	table->reserved = g_hash_table_new(hash_name, equal_name);
+	table->past = g_hash_table_new(NULL, NULL);
 	table->moved = g_ptr_array_new();
 	table->root = node_new_locked(table, NODE_DIRECTORY, NULL, "");
 	table->root->control = root;
@@ -157,6 +185,7 @@ void node_table_done(struct node_table *table)
 
 	g_hash_table_unref(table->children);
 	g_hash_table_unref(table->reserved);
+	g_hash_table_unref(table->past);
 	g_clear_pointer(&table->moved, g_ptr_array_unref);
 	g_hash_table_iter_init(&iter, table->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&node))
@@ -243,10 +272,13 @@ struct node *node_obtain_control(struct node_table *table, struct node *parent, 
 
 /* A directory of a transaction outlives a restart when the new snapshot has it too; a file
  * does not. */
-static bool still_means(const struct node *node, const struct record *record, uint64_t round)
+static bool still_means(const struct node *node, const struct tree *tree,
+			const struct record *record, uint64_t round)
 {
-	if (node->kind != NODE_KEY || node->ino != record->ino || node->type != record->type)
+	if (node->kind != tree->kind || node->ino != record->ino || node->type != record->type)
 		return false;
+	if (node->tree->revision != tree->revision)
+		return false; /* a named snapshot that was made anew */
 	return node->round == round || node->type == RECORD_DIRECTORY;
 }
 
@@ -259,9 +291,10 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 
 	pthread_mutex_lock(&table->lock);
 	node = node_child_locked(table, parent, name);
-	if (node && !still_means(node, record, round)) {
+	if (node && !still_means(node, in, record, round)) {
 		/* A listing, or a slow reader, may come with what was there before. */
-		if (!in->txn && record->create_revision < node->create_revision) {
+		if (!in->txn && in->kind != NODE_PAST &&
+		    record->create_revision < node->create_revision) {
 			pthread_mutex_unlock(&table->lock);
 			return NULL;
 		}
@@ -269,10 +302,12 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 		node = NULL;
 	}
 	if (!node) {
-		node = node_new_locked(table, NODE_KEY, parent, name);
+		node = node_new_locked(table, in->kind, parent, name);
 		enter_tree_locked(node, in, record);
 		g_hash_table_add(table->children, node);
 	}
+	if (in->kind == NODE_PAST && !parent->tree)
+		g_hash_table_add(table->past, node);
 	node->create_revision = MAX(node->create_revision, record->create_revision);
 	node->looked_up_us = g_get_monotonic_time();
 	node->round = round;
@@ -421,7 +456,7 @@ int node_key_locked(struct node *node, const char *name, char **ret)
 
 	if (length > STORE_NAME_MAX)
 		return -ENAMETOOLONG;
-	for (struct node *n = node; n->parent && n->parent->kind == NODE_KEY; n = n->parent) {
+	for (struct node *n = node; n->parent && n->parent->tree; n = n->parent) {
 		if (n->state == NODE_STALE || n->state == NODE_UNLINKED)
 			return -ESTALE;
 		length += strlen(n->name) + (length > 0);
@@ -435,7 +470,7 @@ int node_key_locked(struct node *node, const char *name, char **ret)
 		end -= strlen(name);
 		memcpy(end, name, strlen(name));
 	}
-	for (struct node *n = node; n->parent && n->parent->kind == NODE_KEY; n = n->parent) {
+	for (struct node *n = node; n->parent && n->parent->tree; n = n->parent) {
 		if (*end != '\0')
 			*--end = '/';
 		end -= strlen(n->name);

@@ -13,25 +13,33 @@ struct session;
 
 enum { NODE_ID_ROOT = 1 }; /* FUSE_ROOT_ID */
 
-/* A tree of keys as the mount shows it: `keys/` itself, or that of a transaction. */
+enum node_kind {
+	NODE_DIRECTORY, /* made by the mount: its root, txn/, a transaction */
+	NODE_CONTROL,	/* a control file, or a link such as txn/self */
+	NODE_KEY,	/* in a tree of keys */
+	NODE_PAST,	/* in the tree of a revision below at/ */
+	NODE_META,	/* below meta/: a directory, or what is told of a key */
+};
+
+/* A tree of names that are keys, as the mount shows it: `keys/` itself, that of a
+ * transaction or of a revision, or `meta/`. */
 struct tree {
-	gint refs;	   /* atomic */
-	struct view *view; /* set once; borrowed: of the mount or of `txn` */
-	struct txn *txn;   /* set once; NULL: the live tree */
-	GQueue nodes;	   /* of the node table's lock: all nodes in it */
+	gint refs;	     /* atomic */
+	enum node_kind kind; /* set once: of its nodes */
+	struct view *view;   /* set once; borrowed: of the mount or of `txn`; past: NULL */
+	struct txn *txn;     /* set once; NULL: none */
+	uint64_t revision;   /* set once; past: it is the tree of this revision */
+	const struct control *control; /* set once; meta: what its files are */
+	GQueue nodes;		       /* of the node table's lock: all nodes in it */
 };
 
 struct tree *tree_new(struct view *view, struct txn *txn);
+struct tree *tree_new_past(uint64_t revision);
+struct tree *tree_new_meta(struct view *view, const struct control *control);
 struct tree *tree_ref(struct tree *tree);
 void tree_unref(struct tree *tree);
 /* st_ino of what has `ino` in the store: another number in every tree. */
 uint64_t tree_ino(const struct tree *tree, uint64_t ino);
-
-enum node_kind {
-	NODE_DIRECTORY, /* made by the mount: its root, txn/, a transaction */
-	NODE_CONTROL,	/* a control file, or the link txn/self */
-	NODE_KEY,	/* in a tree of keys */
-};
 
 enum node_state {
 	NODE_LIVE,     /* its name means it */
@@ -43,11 +51,12 @@ enum node_state {
 struct node {
 	uint64_t id;		       /* set once */
 	enum node_kind kind;	       /* set once */
-	const struct control *control; /* set once; NODE_DIRECTORY, NODE_CONTROL */
+	const struct control *control; /* set once; of what is no key; a file of meta/ */
 	struct txn *txn;	       /* set once; of a control node in a transaction, or NULL */
-	struct tree *tree;	       /* set once; NODE_KEY */
-	enum record_type type;	       /* set once; NODE_KEY */
-	uint64_t ino;		       /* set once; NODE_KEY: of the record */
+	struct tree *tree;	       /* set once; in a tree */
+	enum record_type type;	       /* set once; in a tree */
+	uint64_t ino;		       /* set once; in a tree: of the record */
+	struct record *past;	       /* set once; NODE_PAST: what it was, without its value */
 
 	/* Under the table's lock. */
 	uint64_t lookups; /* the kernel's */
@@ -65,7 +74,7 @@ struct node {
 	char *vanished_key;	    /* live file that lost its name: what it was; or NULL */
 	uint64_t vanished_revision; /* of the commit that took it */
 	int64_t looked_up_us;	    /* live: monotonic, when the kernel was last told of it */
-	GBytes *value;		    /* live: what its readers share, while there are any */
+	GBytes *value;		    /* live, past: what its readers share, while there are any */
 	uint64_t value_revision;    /* mod revision of `value` */
 	GPtrArray *sessions;	    /* struct session on a live file; NULL: none */
 	struct record *orphan;	    /* unlinked while open: what handles go on with */
@@ -81,6 +90,7 @@ struct node_table {
 	GHashTable *children; /* lock: (parent, name) -> node */
 	GPtrArray *moved;     /* lock: nodes with `moved_to` */
 	GHashTable *reserved; /* lock: the same, of those reserved */
+	GHashTable *past;     /* lock: the tops of past trees that have a name */
 	uint64_t last_id;     /* lock */
 	struct node *root;    /* set once */
 };

@@ -6,8 +6,11 @@
 
 #include "fs/control.h"
 #include "fs/eval.h"
+#include "fs/meta.h"
+#include "fs/past.h"
 #include "fs/session.h"
 #include "fs/tree.h"
+#include "fs/watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,6 +33,12 @@ static struct node *node_of(fuse_req_t req, fuse_ino_t id)
 	return node_get(&fs->nodes, id);
 }
 
+/* The past, and what is told of keys. */
+static bool is_read_only(const struct node *node)
+{
+	return node->kind == NODE_PAST || node->kind == NODE_META;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
@@ -49,6 +58,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
 
 	if (parent->kind == NODE_KEY)
 		tree_lookup(fs_of(req), req, parent, name);
+	else if (parent->kind == NODE_PAST)
+		past_lookup(fs_of(req), req, parent, name);
+	else if (parent->kind == NODE_META)
+		meta_lookup(fs_of(req), req, parent, name);
 	else
 		control_lookup(fs_of(req), req, parent, name);
 }
@@ -72,8 +85,12 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *inf
 
 	if (node->kind == NODE_KEY)
 		tree_getattr(fs_of(req), req, node, info ? handle_of(info) : NULL);
+	else if (node->kind == NODE_PAST)
+		past_getattr(req, node);
+	else if (node->kind == NODE_META)
+		meta_getattr(fs_of(req), req, node);
 	else
-		control_getattr(fs_of(req), req, node);
+		control_getattr(fs_of(req), req, node, info ? handle_of(info) : NULL);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attributes, int to_set,
@@ -88,6 +105,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attributes, i
 	if (node->kind == NODE_KEY)
 		tree_setattr(fs_of(req), req, node, attributes, to_set,
 			     info ? handle_of(info) : NULL);
+	else if (is_read_only(node))
+		reply_error(req, -EROFS);
 	else
 		control_setattr(fs_of(req), req, node, to_set);
 }
@@ -98,6 +117,10 @@ static void op_readlink(fuse_req_t req, fuse_ino_t id)
 
 	if (node->kind == NODE_KEY)
 		tree_readlink(fs_of(req), req, node);
+	else if (node->kind == NODE_PAST)
+		past_readlink(fs_of(req), req, node);
+	else if (node->kind == NODE_META)
+		reply_error(req, -EINVAL);
 	else
 		control_readlink(fs_of(req), req, node);
 }
@@ -110,7 +133,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mod
 	if (parent->kind == NODE_KEY && S_ISREG(mode))
 		tree_mknod(fs_of(req), req, parent, name, mode);
 	else
-		reply_error(req, -EPERM);
+		reply_error(req, is_read_only(parent) ? -EROFS : -EPERM);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode)
@@ -119,6 +142,8 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent_id, const char *name, mod
 
 	if (parent->kind == NODE_KEY)
 		tree_mkdir(fs_of(req), req, parent, name, mode);
+	else if (is_read_only(parent))
+		reply_error(req, -EROFS);
 	else
 		control_mkdir(fs_of(req), req, parent, name);
 }
@@ -129,6 +154,8 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
 
 	if (parent->kind == NODE_KEY)
 		tree_remove(fs_of(req), req, OP_DELETE, parent, name);
+	else if (is_read_only(parent))
+		reply_error(req, -EROFS);
 	else
 		control_unlink(fs_of(req), req, parent, name);
 }
@@ -139,6 +166,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent_id, const char *name)
 
 	if (parent->kind == NODE_KEY)
 		tree_remove(fs_of(req), req, OP_RMDIR, parent, name);
+	else if (is_read_only(parent))
+		reply_error(req, -EROFS);
 	else
 		control_rmdir(fs_of(req), req, parent, name);
 }
@@ -150,7 +179,7 @@ static void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent_id, c
 	if (parent->kind == NODE_KEY)
 		tree_symlink(fs_of(req), req, link, parent, name);
 	else
-		reply_error(req, -EPERM);
+		reply_error(req, is_read_only(parent) ? -EROFS : -EPERM);
 }
 
 static bool same_tree(const struct node *a, const struct node *b)
@@ -173,7 +202,9 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
 		reply_error(req, -EINVAL);
 	else if (same_tree(parent, new_parent))
 		tree_rename(fs_of(req), req, parent, name, new_parent, new_name, flags);
-	else if (parent->kind != NODE_KEY && new_parent->kind != NODE_KEY)
+	else if (is_read_only(parent) && is_read_only(new_parent))
+		reply_error(req, -EROFS);
+	else if (!parent->tree && !new_parent->tree)
 		reply_error(req, -EPERM);
 	else
 		reply_error(req, -EXDEV);
@@ -181,10 +212,9 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
 
 static void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t new_parent_id, const char *new_name)
 {
-	(void)new_parent_id;
 	(void)new_name;
 	node_of(req, id);
-	reply_error(req, -EPERM);
+	reply_error(req, is_read_only(node_of(req, new_parent_id)) ? -EROFS : -EPERM);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
@@ -195,6 +225,8 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 	provisional_settle(fs, req, node);
 	if (node->kind == NODE_KEY)
 		tree_open(fs, req, node, info);
+	else if (node->kind == NODE_PAST)
+		past_open(fs, req, node, info);
 	else
 		control_open(fs, req, node, info);
 }
@@ -207,7 +239,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mo
 	if (parent->kind == NODE_KEY)
 		tree_create(fs_of(req), req, parent, name, mode, info);
 	else
-		reply_error(req, -EPERM);
+		reply_error(req, is_read_only(parent) ? -EROFS : -EPERM);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
@@ -217,6 +249,10 @@ static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
 
 	if (node->kind == NODE_KEY)
 		tree_read(handle_of(info), req, size, offset);
+	else if (node->kind == NODE_PAST)
+		past_read(handle_of(info), req, size, offset);
+	else if (handle_of(info)->watcher)
+		watch_read(handle_of(info), req, size, info->flags);
 	else
 		control_read(handle_of(info), req, size, offset);
 }
@@ -241,7 +277,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 		session_flush(handle->session, req);
 		return;
 	}
-	if (node->kind != NODE_KEY)
+	if (node->control)
 		control_flush(handle);
 	reply_error(req, 0);
 }
@@ -292,7 +328,12 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned command, void *arg,
 
 static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 {
-	tree_opendir(fs_of(req), req, node_of(req, id), info);
+	struct node *node = node_of(req, id);
+
+	if (node->kind == NODE_PAST)
+		past_opendir(fs_of(req), req, node, info);
+	else
+		tree_opendir(fs_of(req), req, node, info);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
@@ -345,7 +386,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t id)
 static void op_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info,
 		    struct fuse_pollhandle *poll)
 {
-	if (node_of(req, id)->kind != NODE_KEY) {
+	if (node_of(req, id)->control) {
 		control_poll(handle_of(info), req, poll);
 		return;
 	}

@@ -1,6 +1,7 @@
 /* Replies to the kernel, and the handles they hand out. */
 #include "fs/eval.h"
 #include "fs/session.h"
+#include "fs/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,6 +104,7 @@ void handle_free(struct handle *handle)
 
 	pthread_mutex_lock(&fs->poll_lock);
 	g_hash_table_remove(fs->poll_handles, handle);
+	g_ptr_array_remove_fast(fs->log_handles, handle);
 	pthread_mutex_unlock(&fs->poll_lock);
 	pthread_mutex_lock(&fs->nodes.lock);
 	handle->node->handles--;
@@ -113,6 +115,7 @@ void handle_free(struct handle *handle)
 	g_hash_table_remove(fs->handles, handle);
 	pthread_mutex_unlock(&fs->nodes.lock);
 	g_clear_pointer(&unshared, g_bytes_unref);
+	watch_release(handle);
 	if (txn_in_use(handle->node, handle->flags))
 		txn_release(txn_in_use(handle->node, handle->flags));
 	if (handle->session)
@@ -123,6 +126,8 @@ void handle_free(struct handle *handle)
 	g_clear_pointer(&handle->value, g_bytes_unref);
 	g_clear_pointer(&handle->text, g_bytes_unref);
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
+	snapshot_unref(handle->snapshot);
+	g_free(handle->key);
 	record_unref(handle->record);
 	if (handle->poll)
 		fuse_pollhandle_destroy(handle->poll);

@@ -129,10 +129,9 @@ struct log_entry *commit_make(struct overlay *overlay, const struct program *pro
 	commit->uid = program->credentials->uid;
 	commit->gid = program->credentials->gid;
 	commit->pid = program->credentials->pid;
-	commit->id = g_strdup(program->id ? program->id : "");
-	commit->command =
-		g_strdup(program->credentials->command ? program->credentials->command : "");
-	commit->message = g_strdup(program->message ? program->message : "");
+	commit->id = log_copy_text(program->id);
+	commit->command = log_copy_text(program->credentials->command);
+	commit->message = log_copy_text(program->message);
 	commit->origin = program->origin;
 	overlay_foreach(overlay, add_change, &making);
 	return commit;

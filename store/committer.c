@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <time.h>
 
 #define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 /* Names and values that one program changes, what it supersedes included. */
@@ -47,15 +46,16 @@ struct group {
 	struct timing timing;
 	struct overlay *overlay;
 	rocksdb_writebatch_t *batch;
-	uint64_t revision; /* the newest, those of this group included */
-	uint64_t bytes;	   /* written by it */
+	uint64_t revision;    /* the newest, those of this group included */
+	struct log_place log; /* behind that */
+	uint64_t bytes;	      /* written by it */
 	uint64_t free_bytes;
 	bool changed;
 };
 
-void committer_init(struct committer *committer, struct local *local)
+void committer_init(struct committer *committer, struct local *local, const struct log_entry *last)
 {
-	*committer = (struct committer){ .local = local };
+	*committer = (struct committer){ .local = local, .log = log_place_after(last) };
 	pthread_mutex_init(&committer->lock, NULL);
 	committer->last = &committer->first;
 	committer->cache = cache_new();
@@ -84,14 +84,6 @@ void committer_get_metrics(const struct committer *committer, struct store_metri
 
 /* ---- One program ---------------------------------------------------------------- */
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static uint64_t deleted_revision(void *arg, const char *key)
 {
 	struct group *group = arg;
@@ -116,6 +108,7 @@ static int add_commit(struct group *group, struct job *job, struct overlay *over
 	bytes = group->bytes + commit_bytes(commit);
 	if (!local_has_space(group->free_bytes, bytes, commit_grows(commit)))
 		return -ENOSPC;
+	log_place_next(&group->log, commit);
 	commit_finish_records(overlay, &job->evaluation, revision);
 	commit_write(&group->local->layout, group->batch, commit);
 	overlay_merge(group->overlay, overlay, revision);
@@ -134,7 +127,7 @@ static void run_job(struct group *group, struct job *job)
 					       PROGRAM_BYTES_MAX };
 	g_autoptr(overlay) overlay = overlay_new_program(group->overlay, &limits);
 	struct evaluation *evaluation = &job->evaluation;
-	int64_t time_ns = now_ns();
+	int64_t time_ns = local_now_ns();
 	int r;
 
 	job->depends_on_uncommitted = group->changed;
@@ -153,16 +146,6 @@ static void run_job(struct group *group, struct job *job)
 
 /* ---- One group ------------------------------------------------------------------ */
 
-/* True when RocksDB did not begin to write. A full disk that made it fail to write a table
- * in the background stops it from writing anything, until it finds, some seconds after
- * there is space, that it can write that table; what it says until then is the error of the
- * table. An error of the batch itself names the log. Texts are all there is to tell. */
-static bool was_refused_for_space(const char *error)
-{
-	return error && strstr(error, "No space left") && strstr(error, ".sst") &&
-	       !strstr(error, ".log");
-}
-
 static void note_written(const struct group *group)
 {
 	struct store_metrics *metrics = &group->local->committer.metrics;
@@ -177,17 +160,12 @@ static void note_written(const struct group *group)
 static int write_batch(struct group *group)
 {
 	struct local *local = group->local;
-	char *error;
+	int r;
 
 	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
-	error = layout_write(&local->layout, group->batch,
-			     local->options.sync == STORE_SYNC_ALWAYS);
+	r = layout_write(&local->layout, group->batch, local->options.sync == STORE_SYNC_ALWAYS);
 	note_written(group);
-	if (was_refused_for_space(error)) {
-		layout_result("write for the time being", error);
-		return -ENOSPC;
-	}
-	return layout_result("write, the store is read-only from now on", error);
+	return r;
 }
 
 /* -ENOSPC: nothing was written. Otherwise nothing is known of what was written, and nobody
@@ -227,7 +205,9 @@ static void finish_group(struct group *group)
 		fail_group(group, r);
 		return;
 	}
+	committer->log = group->log;
 	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);
+	compactor_revision_grew(&group->local->compactor, group->revision);
 	__atomic_fetch_add(&committer->groups, 1, __ATOMIC_RELAXED);
 	for (struct job *job = group->jobs; job; job = job->next) {
 		if (!job->commit)
@@ -292,6 +272,7 @@ static void commit_group(struct committer *committer, struct job *jobs)
 		.overlay = overlay_new_group(&local->head.base, committer->cache),
 		.batch = rocksdb_writebatch_create(),
 		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
+		.log = committer->log,
 		.free_bytes = local_free_bytes(local),
 	};
 

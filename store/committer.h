@@ -7,6 +7,7 @@
 #pragma once
 
 #include "store/cache.h"
+#include "store/log.h"
 
 #include <pthread.h>
 
@@ -16,23 +17,25 @@ struct job;
 struct committer {
 	struct local *local; /* set once */
 	pthread_mutex_t lock;
-	struct job *first;	/* lock: those waiting, in order */
-	struct job **last;	/* lock: where the next one goes */
-	gint waiting;		/* lock to change, atomic to look at: their number */
-	bool leading;		/* lock: somebody commits */
-	gint expected;		/* the leader's: as many as may wait soon */
-	struct cache *cache;	/* the leader's */
-	store_lead_fn *lead;	/* set once, before the first submit */
-	void *lead_arg;		/* the same */
-	store_watch_fn *watch;	/* set once, before the first submit */
-	void *watch_arg;	/* the same */
-	guint64 commits;	/* atomic */
-	guint64 groups;		/* atomic */
+	struct job *first;     /* lock: those waiting, in order */
+	struct job **last;     /* lock: where the next one goes */
+	gint waiting;	       /* lock to change, atomic to look at: their number */
+	bool leading;	       /* lock: somebody commits */
+	gint expected;	       /* the leader's: as many as may wait soon */
+	struct cache *cache;   /* the leader's */
+	store_lead_fn *lead;   /* set once, before the first submit */
+	void *lead_arg;	       /* the same */
+	struct log_place log;  /* the leader's: where the next entry goes */
+	store_watch_fn *watch; /* set once, before the first submit */
+	void *watch_arg;       /* the same */
+	guint64 commits;       /* atomic */
+	guint64 groups;	       /* atomic */
 
 	struct store_metrics metrics; /* atomic */
 };
 
-void committer_init(struct committer *committer, struct local *local);
+/* `last` is the newest entry of the log, of which the numbers do. */
+void committer_init(struct committer *committer, struct local *local, const struct log_entry *last);
 void committer_done(struct committer *committer);
 
 /* As store_get_metrics. */

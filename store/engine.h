@@ -22,7 +22,24 @@ struct store_engine {
 			 void *arg);
 	void (*on_lead)(struct store *store, store_lead_fn *lead, void *arg);
 	int (*read_log)(struct store *store, uint64_t revision, struct log_entry **ret);
+	int (*list_log)(struct store *store, uint64_t from_revision, store_log_fn *visit,
+			void *arg);
+	int (*get_log_span)(struct store *store, uint64_t *ret_begin, uint64_t *ret_end);
+	int (*read_log_text)(struct store *store, uint64_t offset, size_t size, GString *out);
+	int (*find_revision)(struct store *store, int64_t time_ns, uint64_t *ret);
 	void (*watch)(struct store *store, store_watch_fn *watch, void *arg);
+
+	int (*read_history)(struct store *store, const char *key, bool with_values,
+			    store_history_fn *visit, void *arg);
+	int (*name_snapshot)(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			     uint64_t *ret);
+	int (*drop_snapshot)(struct store *store, const char *name);
+	int (*find_snapshot)(struct store *store, const char *name, uint64_t *ret);
+	int (*list_snapshots)(struct store *store, store_snapshot_fn *visit, void *arg);
+	int (*compact)(struct store *store, uint64_t revision, store_compaction_fn *progress,
+		       void *arg);
+	int (*purge)(struct store *store, const char *key, store_compaction_fn *progress,
+		     void *arg);
 
 	uint64_t (*get_revision)(struct store *store);
 	void (*get_status)(struct store *store, struct store_status *ret);

@@ -64,6 +64,85 @@ static int read_log(struct store *store, uint64_t revision, struct log_entry **r
 	return r < 0 ? r : wrapper_read_log(store, revision, ret);
 }
 
+static int list_log(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_list_log(store, from_revision, visit, arg);
+}
+
+static int get_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_get_log_span(store, ret_begin, ret_end);
+}
+
+static int read_log_text(struct store *store, uint64_t offset, size_t size, GString *out)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_read_log_text(store, offset, size, out);
+}
+
+static int find_revision(struct store *store, int64_t time_ns, uint64_t *ret)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_find_revision(store, time_ns, ret);
+}
+
+static int read_history(struct store *store, const char *key, bool with_values,
+			store_history_fn *visit, void *arg)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_read_history(store, key, with_values, visit, arg);
+}
+
+static int name_snapshot(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			 uint64_t *ret)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_name_snapshot(store, name, revision, uid, ret);
+}
+
+static int drop_snapshot(struct store *store, const char *name)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_drop_snapshot(store, name);
+}
+
+static int find_snapshot(struct store *store, const char *name, uint64_t *ret)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_find_snapshot(store, name, ret);
+}
+
+static int list_snapshots(struct store *store, store_snapshot_fn *visit, void *arg)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_list_snapshots(store, visit, arg);
+}
+
+static int compact(struct store *store, uint64_t revision, store_compaction_fn *progress, void *arg)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_compact(store, revision, progress, arg);
+}
+
+static int purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg)
+{
+	int r = fail_now(store);
+
+	return r < 0 ? r : wrapper_purge(store, key, progress, arg);
+}
+
 static const struct store_engine fault_engine = {
 	.name = "fault",
 	.take_snapshot = take_snapshot,
@@ -75,6 +154,17 @@ static const struct store_engine fault_engine = {
 	.evaluate = wrapper_evaluate,
 	.read_log = read_log,
 	.on_lead = wrapper_on_lead,
+	.list_log = list_log,
+	.get_log_span = get_log_span,
+	.read_log_text = read_log_text,
+	.find_revision = find_revision,
+	.read_history = read_history,
+	.name_snapshot = name_snapshot,
+	.drop_snapshot = drop_snapshot,
+	.find_snapshot = find_snapshot,
+	.list_snapshots = list_snapshots,
+	.compact = compact,
+	.purge = purge,
 	.watch = wrapper_watch,
 	.get_revision = wrapper_get_revision,
 	.get_status = wrapper_get_status,

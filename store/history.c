@@ -16,6 +16,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* A seek costs about as much as so many steps; most keys have few versions. */
+#define STEPS_MAX 16
+
 static rocksdb_iterator_t *open_history(const struct place *place)
 {
 	return rocksdb_create_iterator_cf(place->layout->db, place->options,
@@ -44,19 +47,26 @@ static bool at_history_of(const rocksdb_iterator_t *iterator, const struct store
 	       memcmp(key, stored->bytes, stored->size) == 0;
 }
 
-/* The record that `stored` had at `revision` according to its history. */
-static int find_in_history(rocksdb_iterator_t *iterator, const struct stored_key *stored,
-			   uint64_t revision, bool with_value, struct record **ret)
+static void seek_history(rocksdb_iterator_t *iterator, const struct stored_key *stored,
+			 uint64_t revision)
 {
 	struct stored_key sought;
-	struct reader reader;
-	const char *bytes;
-	size_t size;
 
 	sought.size = stored->size;
 	memcpy(sought.bytes, stored->bytes, stored->size);
 	stored_key_add_revision(&sought, revision);
 	rocksdb_iter_seek(iterator, sought.bytes, sought.size);
+}
+
+/* The record that `stored` had at `revision`, when the iterator is at the newest of its
+ * history that is not newer than that, or behind all of it. */
+static int read_history(const rocksdb_iterator_t *iterator, const struct stored_key *stored,
+			uint64_t revision, bool with_value, struct record **ret)
+{
+	struct reader reader;
+	const char *bytes;
+	size_t size;
+
 	if (!at_history_of(iterator, stored)) {
 		int r = rocksdb_iter_valid(iterator) ? 0 : iterator_result(iterator);
 
@@ -88,7 +98,8 @@ static int get_form(const struct place *place, rocksdb_iterator_t **history,
 		return -ENOENT;
 	if (!*history)
 		*history = open_history(place);
-	return find_in_history(*history, stored, place->revision, true, ret);
+	seek_history(*history, stored, place->revision);
+	return read_history(*history, stored, place->revision, true, ret);
 }
 
 static int get_either(const struct place *place, const char *key, struct record **ret)
@@ -181,7 +192,6 @@ struct walk {
 	const struct place *place;
 	rocksdb_iterator_t *heads;
 	rocksdb_iterator_t *history; /* NULL: not for the past */
-	rocksdb_iterator_t *lookup;  /* of the history; NULL as well */
 	struct stored_key prefix;
 	struct stored_key entry; /* the one looked at: its stored key */
 };
@@ -262,6 +272,31 @@ static bool at_head(const struct walk *walk)
 	return size == walk->entry.size && memcmp(key, walk->entry.bytes, size) == 0;
 }
 
+/* Of the history record the iterator is at: since when it was so. */
+static uint64_t history_revision(const rocksdb_iterator_t *iterator)
+{
+	size_t size;
+	const char *key = rocksdb_iter_key(iterator, &size);
+	struct reader reader = reader_of(key + size - sizeof(uint64_t), sizeof(uint64_t));
+
+	return ~read_u64(&reader);
+}
+
+/* Moves the history, which is at the newest version of walk->entry if it has any, on to
+ * the first that is not newer than the revision. */
+static void find_version(struct walk *walk)
+{
+	rocksdb_iterator_t *history = walk->history;
+	uint64_t revision = walk->place->revision;
+
+	for (int i = 0; i < STEPS_MAX; i++) {
+		if (!at_history_of(history, &walk->entry) || history_revision(history) <= revision)
+			return;
+		rocksdb_iter_next(history);
+	}
+	seek_history(history, &walk->entry, revision);
+}
+
 /* The record of walk->entry. */
 static int read_entry(struct walk *walk, struct record **ret)
 {
@@ -282,7 +317,8 @@ static int read_entry(struct walk *walk, struct record **ret)
 	}
 	if (!walk->history)
 		return -ENOENT; /* keys below a directory that is not there */
-	return find_in_history(walk->lookup, &walk->entry, walk->place->revision, false, ret);
+	find_version(walk);
+	return read_history(walk->history, &walk->entry, walk->place->revision, false, ret);
 }
 
 static bool is_below_entry(const struct walk *walk, const rocksdb_iterator_t *iterator)
@@ -305,10 +341,16 @@ static void pass_entry(struct walk *walk, rocksdb_iterator_t *iterator)
 
 	if (!is_below_entry(walk, iterator))
 		return; /* it is behind already */
-	if (directory || iterator == walk->heads) {
+	if (iterator == walk->heads) {
 		if (directory || at_head(walk))
 			rocksdb_iter_next(iterator);
 		if (!directory || !is_below_entry(walk, iterator))
+			return;
+	} else {
+		for (int i = 0; i < STEPS_MAX && at_history_of(iterator, &walk->entry); i++)
+			rocksdb_iter_next(iterator);
+		if (directory ? !is_below_entry(walk, iterator) :
+				!at_history_of(iterator, &walk->entry))
 			return;
 	}
 	past.size = walk->entry.size;
@@ -423,19 +465,15 @@ int place_list(const struct place *place, const char *directory, const char *aft
 		end.bytes[end.size - 1] = '/' + 1;
 	options = list_options(&walk, &end);
 	walk.heads = rocksdb_create_iterator_cf(layout->db, options, layout->families[FAMILY_KEYS]);
-	if (place->revision) {
+	if (place->revision)
 		walk.history = rocksdb_create_iterator_cf(layout->db, options,
 							  layout->families[FAMILY_HISTORY]);
-		walk.lookup = open_history(place);
-	}
 	r = start_walk(&walk, directory, after);
 	if (r == 0)
 		r = walk_entries(&walk, visit, arg);
 	rocksdb_iter_destroy(walk.heads);
-	if (walk.history) {
+	if (walk.history)
 		rocksdb_iter_destroy(walk.history);
-		rocksdb_iter_destroy(walk.lookup);
-	}
 	rocksdb_readoptions_destroy(options);
 	statistics_gather();
 	return r;

@@ -29,6 +29,10 @@
  * reads all of them. */
 #define DELETION_WINDOW 10000
 #define DELETION_TRIGGER 5000
+/* Compaction of history rewrites a table with all it overlaps in one go: smaller ones make
+ * smaller steps. */
+#define HISTORY_TABLE_SIZE (8 * MIB)
+#define HISTORY_LEVEL_SIZE (64 * MIB)
 
 static const char *const family_names[FAMILY_COUNT] = {
 	[FAMILY_DEFAULT] = "default", [FAMILY_KEYS] = "keys", [FAMILY_HISTORY] = "history",
@@ -110,9 +114,12 @@ static rocksdb_options_t *new_family_options(struct layout *layout, enum family 
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
 	rocksdb_options_set_compression(options, rocksdb_lz4_compression);
 	rocksdb_options_set_bottommost_compression(options, rocksdb_zstd_compression);
-	if (family == FAMILY_KEYS)
-		rocksdb_options_add_compact_on_deletion_collector_factory(options, DELETION_WINDOW,
-									  DELETION_TRIGGER);
+	if (family == FAMILY_HISTORY || family == FAMILY_LOG) {
+		rocksdb_options_set_target_file_size_base(options, HISTORY_TABLE_SIZE);
+		rocksdb_options_set_max_bytes_for_level_base(options, HISTORY_LEVEL_SIZE);
+	}
+	rocksdb_options_add_compact_on_deletion_collector_factory(options, DELETION_WINDOW,
+								  DELETION_TRIGGER);
 	return options;
 }
 
@@ -157,20 +164,20 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 	return -EIO;
 }
 
-static void flush_all(struct layout *layout)
+int layout_flush(const struct layout *layout)
 {
 	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	int r = 0;
 
 	rocksdb_flushoptions_set_wait(options, 1);
-	for (int i = 0; i < FAMILY_COUNT; i++) {
+	for (int i = 0; i < FAMILY_COUNT && r == 0; i++) {
 		char *error = NULL;
 
 		rocksdb_flush_cf(layout->db, options, layout->families[i], &error);
-		/* The write-ahead log has it all the same. */
-		if (layout_result("flush the store before closing", error) < 0)
-			break;
+		r = layout_result("flush the store", error);
 	}
 	rocksdb_flushoptions_destroy(options);
+	return r;
 }
 
 void layout_close(struct layout *layout, bool flush)
@@ -178,7 +185,7 @@ void layout_close(struct layout *layout, bool flush)
 	if (!layout->db)
 		return;
 	if (flush)
-		flush_all(layout);
+		layout_flush(layout); /* the write-ahead log has it all the same */
 	for (int i = 0; i < FAMILY_COUNT; i++)
 		rocksdb_column_family_handle_destroy(layout->families[i]);
 	rocksdb_close(layout->db);
@@ -271,9 +278,44 @@ int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *
 	return 0;
 }
 
+int layout_list_meta(const struct layout *layout, const char *prefix, layout_meta_fn *visit,
+		     void *arg)
+{
+	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
+								  layout->families[FAMILY_META]);
+	char *error = NULL;
+	int r = 0;
+
+	rocksdb_iter_seek(iterator, prefix, strlen(prefix));
+	for (; r == 0 && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+		size_t key_size, size;
+		const char *key = rocksdb_iter_key(iterator, &key_size);
+		const char *bytes = rocksdb_iter_value(iterator, &size);
+
+		if (key_size < strlen(prefix) || memcmp(key, prefix, strlen(prefix)) != 0)
+			break;
+		r = visit(key, key_size, bytes, size, arg);
+	}
+	rocksdb_iter_get_error(iterator, &error);
+	if (error)
+		r = layout_result("read", error);
+	rocksdb_iter_destroy(iterator);
+	return r;
+}
+
 /* ---- Writing -------------------------------------------------------------------- */
 
-char *layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync)
+/* True when RocksDB did not begin to write. A full disk that made it fail to write a table
+ * in the background stops it from writing anything, until it finds, some seconds after
+ * there is space, that it can write that table; what it says until then is the error of the
+ * table. An error of the batch itself names the log. Texts are all there is to tell. */
+static bool was_refused_for_space(const char *error)
+{
+	return error && strstr(error, "No space left") && strstr(error, ".sst") &&
+	       !strstr(error, ".log");
+}
+
+int layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync)
 {
 	rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
 	char *error = NULL;
@@ -282,7 +324,11 @@ char *layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, boo
 	rocksdb_writeoptions_set_sync(options, sync);
 	rocksdb_write(layout->db, options, batch, &error);
 	rocksdb_writeoptions_destroy(options);
-	return error;
+	if (was_refused_for_space(error)) {
+		layout_result("write for the time being", error);
+		return -ENOSPC;
+	}
+	return layout_result("write, the store is read-only from now on", error);
 }
 
 void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
@@ -306,7 +352,7 @@ static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch, 
 	const char *parts[] = { prefix, (const char *)header, NULL };
 	size_t sizes[] = { prefix_size, sizeof(header), 0 };
 
-	g_assert(record->type == RECORD_DIRECTORY || record->value);
+	g_assert(record->type == RECORD_DIRECTORY || record->value || record->purged);
 	record_encode_header(record, header);
 	if (record->value)
 		parts[2] = g_bytes_get_data(record->value, &sizes[2]);

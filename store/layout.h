@@ -26,7 +26,9 @@ enum family {
 	FAMILY_COUNT,
 };
 
-#define LAYOUT_FORMAT 1
+/* Format 1 was never released. */
+#define LAYOUT_FORMAT 2
+#define LAYOUT_FORMAT_OLDEST 2
 
 const char *layout_family_name(enum family family);
 
@@ -36,6 +38,9 @@ const char *layout_family_name(enum family family);
 #define META_REVISION "revision"
 #define META_OLDEST "oldest_revision"
 #define META_OPENED "open_count"
+#define META_COMPACTING "compacting" /* there while a compaction is not finished */
+#define META_SNAPSHOT_PREFIX "snapshot/"
+#define META_PURGE_PREFIX "purge/" /* and a key: there while that purge is not finished */
 
 struct layout {
 	rocksdb_t *db;
@@ -59,6 +64,8 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 /* Writes what is in memory to tables first when `flush`, so that the log is left empty. */
 void layout_close(struct layout *layout, bool flush);
 
+const char *layout_family_name(enum family family);
+
 /* Takes a text of RocksDB's (NULL: none), tells of it, and answers 0 or -EIO. */
 int layout_result(const char *action, char *error);
 
@@ -80,12 +87,20 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *options,
 		      const struct stored_key *stored, struct record **ret);
 
-/* Writes all of `batch`, durably when `sync`. NULL, or RocksDB's text (for layout_result). */
-char *layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync);
-
 /* A number in `meta`. -ENOENT, -EIO. */
 int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
 		      const char *name, uint64_t *ret);
+/* Visits what `meta` has under names that begin with `prefix`, in order. */
+typedef int layout_meta_fn(const char *key, size_t key_size, const char *bytes, size_t size,
+			   void *arg);
+int layout_list_meta(const struct layout *layout, const char *prefix, layout_meta_fn *visit,
+		     void *arg);
+
+/* Writes `batch`. -ENOSPC: nothing was written, and it may be tried again. -EIO: nothing is
+ * known of what was written; nothing may be written any more. */
+int layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync);
+/* Writes all that is in memory to tables. */
+int layout_flush(const struct layout *layout);
 void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
 			 uint64_t number);
 /* The key of a log entry, and of numbers. */

@@ -4,10 +4,11 @@
 
 #include "store/codec.h"
 #include "store/evaluate.h"
-#include "store/log.h"
+#include "store/log_reader.h"
 #include "store/overlay.h"
 #include "store/program.h"
 #include "store/statistics.h"
+#include "store/versions.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -44,53 +45,9 @@ static const struct place *place_of(const struct snapshot *snapshot)
 
 /* ---- Snapshots ------------------------------------------------------------------ */
 
-static void free_snapshot(struct snapshot *snapshot)
-{
-	struct local_snapshot *mine = (struct local_snapshot *)snapshot;
-
-	rocksdb_readoptions_destroy(mine->options);
-	rocksdb_release_snapshot(mine->place.layout->db, mine->place.rocks);
-	g_free(mine);
-}
-
-/* Sets which revision it is, 0: what RocksDB shows. */
-static int set_revision(struct local *local, struct local_snapshot *snapshot, uint64_t revision)
-{
-	uint64_t newest;
-	int r;
-
-	/* Read through the snapshot just taken: a batch writes the revision with its data, so
-	 * the two belong together, and no lock has to keep commits away in between. */
-	r = layout_get_number(&local->layout, snapshot->options, META_REVISION, &newest);
-	if (r < 0)
-		return r == -ENOENT ? -EIO : r;
-	if (revision > newest || (revision && revision < local->oldest_revision))
-		return -ENOENT;
-	snapshot->place.revision = revision == newest ? 0 : revision;
-	snapshot->base.revision = revision ? revision : newest;
-	return 0;
-}
-
 static int take_snapshot(struct store *store, uint64_t revision, struct snapshot **ret)
 {
-	struct local *local = local_of(store);
-	struct local_snapshot *snapshot = g_new0(struct local_snapshot, 1);
-	int r;
-
-	snapshot->base.refs = 1;
-	snapshot->base.store = store;
-	snapshot->options = rocksdb_readoptions_create();
-	snapshot->place.layout = &local->layout;
-	snapshot->place.options = snapshot->options;
-	snapshot->place.rocks = rocksdb_create_snapshot(local->layout.db);
-	rocksdb_readoptions_set_snapshot(snapshot->options, snapshot->place.rocks);
-	r = set_revision(local, snapshot, revision);
-	if (r < 0) {
-		free_snapshot(&snapshot->base);
-		return r;
-	}
-	*ret = &snapshot->base;
-	return 0;
+	return snapshots_take(local_of(store), revision, ret);
 }
 
 static struct snapshot *get_head(struct store *store)
@@ -167,25 +124,68 @@ static void submit(struct store *store, struct program *program, program_done_fn
 	program_free(program);
 }
 
+/* ---- The log, and time ---------------------------------------------------------- */
+
 static int read_log(struct store *store, uint64_t revision, struct log_entry **ret)
 {
-	struct local *local = local_of(store);
-	rocksdb_pinnableslice_t *slice;
-	char key[sizeof(revision)];
-	const char *bytes;
-	size_t size;
-	int r;
+	return log_reader_get(local_of(store), revision, ret);
+}
 
-	if (revision < local->oldest_revision)
-		return -ENOENT;
-	layout_encode_number(revision, key);
-	r = layout_get(&local->layout, local->layout.newest, FAMILY_LOG, key, sizeof(key), &slice);
-	if (r < 0)
-		return r;
-	bytes = rocksdb_pinnableslice_value(slice, &size);
-	r = log_decode(revision, bytes, size, ret);
-	rocksdb_pinnableslice_destroy(slice);
-	return r;
+static int list_log(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg)
+{
+	return log_reader_list(local_of(store), from_revision, visit, arg);
+}
+
+static int get_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	return log_reader_get_span(local_of(store), ret_begin, ret_end);
+}
+
+static int read_log_text(struct store *store, uint64_t offset, size_t size, GString *out)
+{
+	return log_reader_get_text(local_of(store), offset, size, out);
+}
+
+static int find_revision(struct store *store, int64_t time_ns, uint64_t *ret)
+{
+	return log_reader_find_revision(local_of(store), time_ns, ret);
+}
+
+static int read_history(struct store *store, const char *key, bool with_values,
+			store_history_fn *visit, void *arg)
+{
+	return versions_visit(local_of(store), key, with_values, visit, arg);
+}
+
+static int name_snapshot(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			 uint64_t *ret)
+{
+	return snapshot_names_add(local_of(store), name, revision, uid, ret);
+}
+
+static int drop_snapshot(struct store *store, const char *name)
+{
+	return snapshot_names_drop(local_of(store), name);
+}
+
+static int find_snapshot(struct store *store, const char *name, uint64_t *ret)
+{
+	return snapshot_names_find(local_of(store), name, ret);
+}
+
+static int list_snapshots(struct store *store, store_snapshot_fn *visit, void *arg)
+{
+	return snapshot_names_list(local_of(store), visit, arg);
+}
+
+static int compact(struct store *store, uint64_t revision, store_compaction_fn *progress, void *arg)
+{
+	return compactor_compact(&local_of(store)->compactor, revision, progress, arg);
+}
+
+static int purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg)
+{
+	return compactor_purge(&local_of(store)->compactor, key, progress, arg);
 }
 
 static void on_lead(struct store *store, store_lead_fn *lead, void *arg)
@@ -206,9 +206,39 @@ static void watch(struct store *store, store_watch_fn *watcher, void *arg)
 
 /* ---- What it tells of itself ---------------------------------------------------- */
 
+uint64_t local_revision(struct local *local)
+{
+	return __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE);
+}
+
+uint64_t local_oldest(struct local *local)
+{
+	return __atomic_load_n(&local->oldest_revision, __ATOMIC_ACQUIRE);
+}
+
+int64_t local_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync)
+{
+	int r;
+
+	if (g_atomic_int_get(&local->read_only))
+		return -EROFS;
+	r = layout_write(&local->layout, batch, sync);
+	if (r < 0 && r != -ENOSPC)
+		g_atomic_int_set(&local->read_only, 1);
+	return r;
+}
+
 static uint64_t get_revision(struct store *store)
 {
-	return __atomic_load_n(&local_of(store)->revision, __ATOMIC_ACQUIRE);
+	return local_revision(local_of(store));
 }
 
 static uint64_t disk_bytes(const struct local *local)
@@ -236,13 +266,17 @@ static void get_status(struct store *store, struct store_status *ret)
 	*ret = (struct store_status){ 0 };
 	memcpy(ret->id, local->id, sizeof(ret->id));
 	ret->revision = get_revision(store);
-	ret->oldest_revision = local->oldest_revision;
+	ret->oldest_revision = local_oldest(local);
 	rocksdb_property_int_cf(local->layout.db, local->layout.families[FAMILY_KEYS],
 				"rocksdb.estimate-num-keys", &ret->keys);
 	ret->disk_bytes = disk_bytes(local);
 	ret->commits = __atomic_load_n(&local->committer.commits, __ATOMIC_RELAXED);
 	ret->groups = __atomic_load_n(&local->committer.groups, __ATOMIC_RELAXED);
 	ret->read_only = g_atomic_int_get(&local->read_only);
+	pthread_mutex_lock(&local->time_lock);
+	ret->snapshots = local->names.names->len;
+	pthread_mutex_unlock(&local->time_lock);
+	compactor_get_progress(&local->compactor, &ret->compaction);
 }
 
 static void get_metrics(struct store *store, struct store_metrics *ret)
@@ -413,25 +447,48 @@ static void stop_sync(struct local *local)
 	pthread_mutex_destroy(&local->sync_lock);
 }
 
+void local_init(struct local *local)
+{
+	pthread_mutex_init(&local->time_lock, NULL);
+	snapshot_names_init(&local->names);
+	open_snapshots_init(&local->open);
+}
+
+void local_done(struct local *local)
+{
+	open_snapshots_done(&local->open);
+	snapshot_names_done(&local->names);
+	pthread_mutex_destroy(&local->time_lock);
+}
+
 int local_start(struct local *local)
 {
+	struct log_entry last;
+	int r;
+
+	r = log_reader_get_numbers(local, local_revision(local), &last);
+	if (r < 0)
+		return r == -ENOENT ? -EIO : r;
 	local->base.engine = &local_engine;
 	local->head.base.refs = 1;
 	local->head.base.store = &local->base;
 	local->head.place.layout = &local->layout;
 	local->head.place.options = local->layout.newest;
 	local->next_ino = 1;
-	committer_init(&local->committer, local);
-	return start_sync(local);
+	committer_init(&local->committer, local, &last);
+	r = start_sync(local);
+	return r < 0 ? r : compactor_start(&local->compactor, local);
 }
 
 static void close_store(struct store *store)
 {
 	struct local *local = local_of(store);
 
+	compactor_stop(&local->compactor);
 	stop_sync(local);
 	committer_done(&local->committer);
 	layout_close(&local->layout, local->path && !g_atomic_int_get(&local->read_only));
+	local_done(local);
 	if (local->marker >= 0)
 		close(local->marker);
 	g_free(local->path);
@@ -442,14 +499,25 @@ const struct store_engine local_engine = {
 	.name = "local",
 	.take_snapshot = take_snapshot,
 	.get_head = get_head,
-	.free_snapshot = free_snapshot,
+	.free_snapshot = snapshots_free,
 	.get = get,
 	.list = list,
 	.submit = submit,
 	.evaluate = evaluate,
 	.read_log = read_log,
 	.on_lead = on_lead,
+	.list_log = list_log,
+	.get_log_span = get_log_span,
+	.read_log_text = read_log_text,
+	.find_revision = find_revision,
 	.watch = watch,
+	.read_history = read_history,
+	.name_snapshot = name_snapshot,
+	.drop_snapshot = drop_snapshot,
+	.find_snapshot = find_snapshot,
+	.list_snapshots = list_snapshots,
+	.compact = compact,
+	.purge = purge,
 	.get_revision = get_revision,
 	.get_status = get_status,
 	.get_metrics = get_metrics,

@@ -5,17 +5,13 @@
 #pragma once
 
 #include "store/committer.h"
+#include "store/compact.h"
 #include "store/engine.h"
 #include "store/history.h"
 #include "store/layout.h"
+#include "store/snapshots.h"
 
 #include <pthread.h>
-
-struct local_snapshot {
-	struct snapshot base; /* first */
-	struct place place;
-	rocksdb_readoptions_t *options; /* of `place`; NULL: the head's are not its own */
-};
 
 struct local {
 	struct store base;	      /* first */
@@ -24,22 +20,38 @@ struct local {
 	char *path;		      /* set once; NULL: in memory */
 	int marker;		      /* set once: the locked marker file; -1: in memory */
 	char id[37];		      /* set once */
-	uint64_t oldest_revision;     /* set once */
 	struct local_snapshot head;   /* set once */
 	struct committer committer;
-	gint64 opened;	       /* set once: how often the store was opened */
-	guint64 next_ino;      /* atomic */
-	guint64 revision;      /* atomic: of the newest commit that can be read */
-	gint read_only;	       /* atomic: a write failed */
-	guint64 free_bytes;    /* atomic: on the disk, when last looked at */
-	guint64 written_bytes; /* atomic: since then */
-	gint64 looked_ns;      /* atomic: when that was, monotonic; 0: never */
-	pthread_t sync_thread; /* STORE_SYNC_INTERVAL */
-	bool sync_running;     /* set once: there is one */
+	struct open_snapshots open;
+	struct compactor compactor;
+	/* Names, and how oldest_revision moves. Before it no lock; behind it those of the
+	 * compactor and of the open snapshots. */
+	pthread_mutex_t time_lock;
+	struct snapshot_names names; /* time_lock */
+	guint64 oldest_revision;     /* time_lock to change, atomic to look at */
+	gint64 opened;		     /* set once: how often the store was opened */
+	guint64 next_ino;	     /* atomic */
+	guint64 revision;	     /* atomic: of the newest commit that can be read */
+	gint read_only;		     /* atomic: a write failed */
+	guint64 free_bytes;	     /* atomic: on the disk, when last looked at */
+	guint64 written_bytes;	     /* atomic: since then */
+	gint64 looked_ns;	     /* atomic: when that was, monotonic; 0: never */
+	pthread_t sync_thread;	     /* STORE_SYNC_INTERVAL */
+	bool sync_running;	     /* set once: there is one */
 	pthread_mutex_t sync_lock;
 	pthread_cond_t sync_wake;
 	bool sync_stop; /* sync_lock */
 };
+
+/* The newest revision that can be read. */
+uint64_t local_revision(struct local *local);
+/* The first from which on all can be read. */
+uint64_t local_oldest(struct local *local);
+/* By the wall clock. */
+int64_t local_now_ns(void);
+
+/* As layout_write. -EROFS: the store has failed before; it has when this returns -EIO. */
+int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync);
 
 /* Free bytes on the disk, seen some milliseconds ago at most; UINT64_MAX in memory or when
  * not known. */
@@ -53,5 +65,9 @@ bool local_has_space(uint64_t free_bytes, uint64_t bytes, bool growing);
 /* The engine on an open layout. */
 extern const struct store_engine local_engine;
 
-/* Starts and stops what runs beside: the head, the committer, the syncing thread. */
+/* What must be there before anything is read, and its end. */
+void local_init(struct local *local);
+void local_done(struct local *local);
+
+/* Starts what runs beside: the head, the committer, the syncing and compacting threads. */
 int local_start(struct local *local);

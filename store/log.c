@@ -7,8 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LOG_FORMAT 1
-#define LOG_TEXT_MAX 65535 /* bytes of an id, a command or a message */
+#define LOG_FORMAT 2
 
 static const char *const kind_names[] = {
 	[CHANGE_PUT] = "put",	  [CHANGE_DELETE] = "delete",	[CHANGE_MKDIR] = "mkdir",
@@ -64,6 +63,57 @@ void log_entry_add(struct log_entry *entry, enum change_kind kind, const char *k
 	g_ptr_array_add(entry->changes, change);
 }
 
+char *log_copy_text(const char *text)
+{
+	return text ? g_strndup(text, LOG_TEXT_MAX) : g_strdup("");
+}
+
+/* ---- Lines ---------------------------------------------------------------------- */
+
+static void append_field(GString *out, const char *text)
+{
+	text_append_escaped(out, *text ? text : "-");
+	g_string_append_c(out, '\t');
+}
+
+void log_entry_format(const struct log_entry *entry, GString *out)
+{
+	guint keys = 0;
+
+	for (guint i = 0; i < entry->changes->len; i++) {
+		const struct change *change = entry->changes->pdata[i];
+
+		keys += change->kind != CHANGE_TOUCH;
+	}
+	append_field(out, entry->id);
+	g_string_append_printf(out, "%" G_GUINT64_FORMAT "\t", entry->revision);
+	text_append_time(out, entry->time_ns);
+	g_string_append_printf(out, "\t%u\t%d\t", entry->uid, entry->pid);
+	append_field(out, entry->command);
+	g_string_append_printf(out, "%u\t", keys);
+	text_append_escaped(out, *entry->message ? entry->message : "-");
+	g_string_append_c(out, '\n');
+}
+
+void log_place_next(struct log_place *place, struct log_entry *entry)
+{
+	g_autoptr(GString) line = g_string_sized_new(256);
+
+	log_entry_format(entry, line);
+	entry->line_offset = place->end;
+	entry->line_size = (uint32_t)line->len;
+	entry->clock_revision = entry->time_ns < place->time_ns ? entry->revision :
+								  place->clock_revision;
+	*place = log_place_after(entry);
+}
+
+struct log_place log_place_after(const struct log_entry *entry)
+{
+	return (struct log_place){ .end = entry->line_offset + entry->line_size,
+				   .time_ns = entry->time_ns,
+				   .clock_revision = entry->clock_revision };
+}
+
 /* ---- Encoding ------------------------------------------------------------------- */
 
 static void append_text(GByteArray *bytes, const char *text)
@@ -71,7 +121,7 @@ static void append_text(GByteArray *bytes, const char *text)
 	guint8 length[sizeof(uint16_t)];
 	size_t size = text ? strlen(text) : 0;
 
-	size = MIN(size, LOG_TEXT_MAX);
+	size = MIN(size, UINT16_MAX);
 	encode_u16(length, (uint16_t)size);
 	g_byte_array_append(bytes, length, sizeof(length));
 	g_byte_array_append(bytes, (const guint8 *)text, (guint)size);
@@ -88,7 +138,7 @@ static void append_change(GByteArray *bytes, const struct change *change)
 GBytes *log_encode(const struct log_entry *entry)
 {
 	GByteArray *bytes = g_byte_array_new();
-	guint8 head[2 + sizeof(uint64_t) + 3 * sizeof(uint32_t)];
+	guint8 head[2 + 3 * sizeof(uint64_t) + 4 * sizeof(uint32_t)];
 	guint8 *at = head;
 
 	at = encode_u8(at, LOG_FORMAT);
@@ -96,7 +146,10 @@ GBytes *log_encode(const struct log_entry *entry)
 	at = encode_u64(at, (uint64_t)entry->time_ns);
 	at = encode_u32(at, entry->uid);
 	at = encode_u32(at, entry->gid);
-	encode_u32(at, (uint32_t)entry->pid);
+	at = encode_u32(at, (uint32_t)entry->pid);
+	at = encode_u64(at, entry->line_offset);
+	at = encode_u32(at, entry->line_size);
+	encode_u64(at, entry->clock_revision);
 	g_byte_array_append(bytes, head, sizeof(head));
 	append_text(bytes, entry->id);
 	append_text(bytes, entry->command);
@@ -131,18 +184,43 @@ static int read_change(struct reader *reader, struct log_entry *entry)
 	return 0;
 }
 
+static int read_numbers(struct reader *reader, uint64_t revision, struct log_entry *ret)
+{
+	struct log_entry entry = { .revision = revision };
+
+	if (read_u8(reader) != LOG_FORMAT || read_u8(reader) != 0)
+		return -EIO;
+	entry.time_ns = (int64_t)read_u64(reader);
+	entry.uid = read_u32(reader);
+	entry.gid = read_u32(reader);
+	entry.pid = (pid_t)read_u32(reader);
+	entry.line_offset = read_u64(reader);
+	entry.line_size = read_u32(reader);
+	entry.clock_revision = read_u64(reader);
+	if (reader->failed)
+		return -EIO;
+	*ret = entry;
+	return 0;
+}
+
+int log_decode_numbers(uint64_t revision, const void *data, size_t size, struct log_entry *ret)
+{
+	struct reader reader = reader_of(data, size);
+
+	return read_numbers(&reader, revision, ret);
+}
+
 int log_decode(uint64_t revision, const void *data, size_t size, struct log_entry **ret)
 {
 	struct reader reader = reader_of(data, size);
 	g_autoptr(log_entry) entry = log_entry_new();
+	GPtrArray *changes = entry->changes;
+	int r;
 
-	if (read_u8(&reader) != LOG_FORMAT || read_u8(&reader) != 0)
-		return -EIO;
-	entry->revision = revision;
-	entry->time_ns = (int64_t)read_u64(&reader);
-	entry->uid = read_u32(&reader);
-	entry->gid = read_u32(&reader);
-	entry->pid = (pid_t)read_u32(&reader);
+	r = read_numbers(&reader, revision, entry);
+	entry->changes = changes;
+	if (r < 0)
+		return r;
 	entry->id = read_text(&reader);
 	entry->command = read_text(&reader);
 	entry->message = read_text(&reader);

@@ -62,6 +62,7 @@ static struct record *make_root(int64_t now_ns)
 static struct log_entry *make_first_commit(void)
 {
 	struct log_entry *commit = log_entry_new();
+	struct log_place place = { 0 };
 	g_autoptr(record) root = NULL;
 	struct timespec now;
 
@@ -76,6 +77,7 @@ static struct log_entry *make_first_commit(void)
 	commit->message = g_strdup("");
 	root = make_root(commit->time_ns);
 	log_entry_add(commit, CHANGE_MKDIR, "", NULL, root);
+	log_place_next(&place, commit);
 	return commit;
 }
 
@@ -84,7 +86,7 @@ static int fill_layout(const struct layout *layout)
 	g_autoptr(log_entry) commit = make_first_commit();
 	g_autofree char *id = g_uuid_string_random();
 	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-	char *error;
+	int r;
 
 	layout_batch_number(layout, batch, META_FORMAT, LAYOUT_FORMAT);
 	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], META_ID, strlen(META_ID),
@@ -93,9 +95,9 @@ static int fill_layout(const struct layout *layout)
 	layout_batch_number(layout, batch, META_OLDEST, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OPENED, 0);
 	commit_write(layout, batch, commit);
-	error = layout_write(layout, batch, true);
+	r = layout_write(layout, batch, true);
 	rocksdb_writebatch_destroy(batch);
-	return layout_result("write", error);
+	return r;
 }
 
 /* ---- Making --------------------------------------------------------------------- */
@@ -247,6 +249,12 @@ static int check_marker(int fd, const char *path, char **ret_message)
 			      g_strdup_printf("cannot open store '%s': it has format %u, this "
 					      "release knows formats up to %u; use a newer release",
 					      path, format, LAYOUT_FORMAT));
+	if (format < LAYOUT_FORMAT_OLDEST)
+		return refuse(ret_message, -EPROTO,
+			      g_strdup_printf("cannot open store '%s': it has format %u, of before "
+					      "the first release; this release knows formats from "
+					      "%u on; make it anew",
+					      path, format, LAYOUT_FORMAT_OLDEST));
 	return 0;
 }
 
@@ -383,7 +391,6 @@ static int count_opening(struct local *local)
 	const struct layout *layout = &local->layout;
 	rocksdb_writebatch_t *batch;
 	uint64_t opened;
-	char *error;
 	int r;
 
 	r = layout_get_number(layout, layout->newest, META_OPENED, &opened);
@@ -392,9 +399,9 @@ static int count_opening(struct local *local)
 	local->opened = (gint64)opened + 1;
 	batch = rocksdb_writebatch_create();
 	layout_batch_number(layout, batch, META_OPENED, opened + 1);
-	error = layout_write(layout, batch, true);
+	r = layout_write(layout, batch, true);
 	rocksdb_writebatch_destroy(batch);
-	return layout_result("write", error);
+	return r;
 }
 
 static int read_meta(struct local *local, char **ret_message)
@@ -413,6 +420,8 @@ static int read_meta(struct local *local, char **ret_message)
 		r = layout_get_number(layout, layout->newest, META_OLDEST, &local->oldest_revision);
 	if (r == 0)
 		r = read_id(local);
+	if (r == 0)
+		r = snapshot_names_load(local);
 	if (r == -ENOENT)
 		return refuse(ret_message, -EUCLEAN,
 			      g_strdup_printf("cannot open store '%s': damaged: what every store "
@@ -450,6 +459,7 @@ static int open_directory(struct local *local, char **ret_message)
 static void local_free(struct local *local)
 {
 	layout_close(&local->layout, false);
+	local_done(local);
 	if (local->marker >= 0)
 		close(local->marker);
 	g_free(local->path);
@@ -463,6 +473,7 @@ void store_options_init(struct store_options *options)
 		.sync_interval_ms = 1000,
 		.max_value_bytes = (uint64_t)16 * 1024 * 1024,
 		.max_program_keys = 1000000,
+		.history_age_ns = (int64_t)30 * 24 * 3600 * 1000000000,
 	};
 }
 
@@ -475,6 +486,7 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	local->path = g_strdup(options->path);
 	local->options.path = local->path;
 	local->marker = -1;
+	local_init(local);
 	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
 	if (r == 0)
 		r = read_meta(local, ret_message);

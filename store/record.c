@@ -57,6 +57,7 @@ void record_take_value(struct record *record, GBytes *value)
 	g_assert(record->refs == 1);
 	g_clear_pointer(&record->value, g_bytes_unref);
 	record->value = value;
+	record->purged = false;
 	record->size_bytes = value ? g_bytes_get_size(value) : 0;
 }
 
@@ -70,7 +71,7 @@ void record_encode_header(const struct record *record, guint8 ret[static RECORD_
 	guint8 *at = ret;
 
 	at = encode_u8(at, RECORD_FORMAT);
-	at = encode_u8(at, 0);
+	at = encode_u8(at, record->purged ? RECORD_PURGED : 0);
 	at = encode_u8(at, (uint8_t)record->type);
 	at = encode_u32(at, record->mode);
 	at = encode_u32(at, record->uid);
@@ -116,9 +117,11 @@ int record_decode(const void *data, size_t size, bool with_value, struct record 
 	uint8_t flags = read_u8(&reader);
 
 	decode_header(&reader, &head);
-	if (reader.failed || format != RECORD_FORMAT || flags || !type_is_known(head.type))
+	if (reader.failed || format != RECORD_FORMAT || flags & ~RECORD_PURGED ||
+	    !type_is_known(head.type))
 		return -EIO;
-	if (head.type == RECORD_DIRECTORY && reader.left)
+	head.purged = flags & RECORD_PURGED;
+	if ((head.type == RECORD_DIRECTORY || head.purged) && reader.left)
 		return -EIO;
 	head.size_bytes = reader.left;
 	if (with_value && head.type != RECORD_DIRECTORY)

@@ -4,6 +4,7 @@
 #include "store/engine.h"
 
 #include <errno.h>
+#include <string.h>
 
 int store_snapshot(struct store *store, uint64_t revision, struct snapshot **ret)
 {
@@ -62,6 +63,71 @@ int store_log(struct store *store, uint64_t revision, struct log_entry **ret)
 void store_on_lead(struct store *store, store_lead_fn *lead, void *arg)
 {
 	store->engine->on_lead(store, lead, arg);
+}
+
+int store_log_list(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg)
+{
+	return store->engine->list_log(store, from_revision, visit, arg);
+}
+
+int store_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	return store->engine->get_log_span(store, ret_begin, ret_end);
+}
+
+int store_log_text(struct store *store, uint64_t offset, size_t size, GString *out)
+{
+	return store->engine->read_log_text(store, offset, size, out);
+}
+
+int store_find_revision(struct store *store, int64_t time_ns, uint64_t *ret)
+{
+	return store->engine->find_revision(store, time_ns, ret);
+}
+
+int store_history(struct store *store, const char *key, bool with_values, store_history_fn *visit,
+		  void *arg)
+{
+	int r = key_check(key);
+
+	return r < 0 ? r : store->engine->read_history(store, key, with_values, visit, arg);
+}
+
+int store_name_snapshot(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			uint64_t *ret)
+{
+	int r = key_check(name);
+
+	if (r == 0 && (*name == '\0' || strchr(name, '/')))
+		r = -EINVAL;
+	return r < 0 ? r : store->engine->name_snapshot(store, name, revision, uid, ret);
+}
+
+int store_drop_snapshot(struct store *store, const char *name)
+{
+	return store->engine->drop_snapshot(store, name);
+}
+
+int store_find_snapshot(struct store *store, const char *name, uint64_t *ret)
+{
+	return store->engine->find_snapshot(store, name, ret);
+}
+
+int store_list_snapshots(struct store *store, store_snapshot_fn *visit, void *arg)
+{
+	return store->engine->list_snapshots(store, visit, arg);
+}
+
+int store_compact(struct store *store, uint64_t revision, store_compaction_fn *progress, void *arg)
+{
+	return store->engine->compact(store, revision, progress, arg);
+}
+
+int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg)
+{
+	int r = key_check(key);
+
+	return r < 0 ? r : store->engine->purge(store, key, progress, arg);
 }
 
 void store_watch(struct store *store, store_watch_fn *watch, void *arg)

@@ -37,6 +37,16 @@ char *key_parent(const char *key);
 /* True when `key` is `directory` or lies below it; everything lies below "". */
 bool key_is_below(const char *key, const char *directory);
 
+/* ---- Text ----------------------------------------------------------------------- */
+
+/* Appends `text` with backslash, control bytes, DEL, C1 and bidirectional controls and
+ * invalid UTF-8 escaped as in C, so that it can neither end a field nor a line, nor speak
+ * to a terminal. */
+void text_append_escaped(GString *out, const char *text);
+
+/* Appends `time_ns` since the epoch as RFC 3339 in UTC, with milliseconds. */
+void text_append_time(GString *out, int64_t time_ns);
+
 /* ---- Records -------------------------------------------------------------------- */
 
 enum record_type {
@@ -61,7 +71,8 @@ struct record {
 	uint64_t attribute_revision; /* directory: creation, chmod, chown, utimens; else 0 */
 	uint64_t version;	     /* 1 at creation, +1 at each change */
 	uint64_t size_bytes;	     /* of the value, or of the link text; directory: 0 */
-	GBytes *value;		     /* NULL: a directory, or a record from a listing */
+	bool purged;   /* of the past: the value is forgotten, what is here is empty */
+	GBytes *value; /* NULL: a directory, or a record from a listing */
 };
 
 /* A zeroed record of `type` with one reference. */
@@ -86,7 +97,10 @@ struct snapshot {
 	uint64_t revision; /* 0: the head, see store_head() */
 };
 
-/* The tree at `revision`, 0 for the newest. -ENOENT: compacted, or not reached yet. */
+/* The tree at `revision`, 0 for the newest. It stays as it is while it is held, whatever is
+ * compacted or dropped meanwhile; but it keeps the space of all that was compacted since.
+ * -ENOENT: not reached yet, or compacted; a revision that has a name, or that another
+ * snapshot is held of, is not. */
 int store_snapshot(struct store *store, uint64_t revision, struct snapshot **ret);
 
 /* The tree as it is at each call: not a snapshot but the newest state, always. Borrowed
@@ -441,6 +455,13 @@ struct log_entry {
 	char *message;	    /* "": none */
 	GPtrArray *changes; /* struct change without records, in key order */
 	void *origin;	    /* to watchers only: of the program */
+
+	/* Where the commit's line lies in the log as a text, see store_log_text(). */
+	uint64_t line_offset;
+	uint32_t line_size;
+	/* Of the newest commit up to this one that was earlier than the one before it, which
+	 * happens when the clock is set back; 0: there was none. */
+	uint64_t clock_revision;
 };
 
 void log_entry_free(struct log_entry *entry); /* accepts NULL */
@@ -448,6 +469,36 @@ DEFINE_AUTOPTR(log_entry, log_entry_free);
 
 /* The commit of `revision`. -ENOENT: compacted, or not reached yet. */
 int store_log(struct store *store, uint64_t revision, struct log_entry **ret);
+
+/* Nonzero stops. `entry` is borrowed. */
+typedef int store_log_fn(const struct log_entry *entry, void *arg);
+
+/* Visits the commits from `from_revision` on (0: from the oldest retained) in the order of
+ * revisions, up to the newest there is when it begins. Returns what visit stopped with.
+ * -ENOENT: from_revision is compacted. From a revision that is not reached yet: visits
+ * none. So whoever goes on from the last revision visited whenever a watcher says that
+ * there is more misses none and sees none twice. */
+int store_log_list(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg);
+
+/* Appends the line of a commit, fields separated by a TAB, with a newline: id, revision,
+ * time, uid, pid, command, number of keys changed, message; "-" for an empty field. */
+void log_entry_format(const struct log_entry *entry, GString *out);
+
+/* The log as a text that grows: each line has its place from the day of its commit on, and
+ * keeps it when older ones are compacted. *ret_begin: where the oldest retained line
+ * begins; *ret_end: where the newest ends. A file that begins with the first retained line
+ * is that text less the ret_begin of its open. */
+int store_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end);
+
+/* Appends at most `size` bytes of it from `offset` on; fewer at the end only.
+ * -ENOENT: `offset` lies in what is compacted. */
+int store_log_text(struct store *store, uint64_t offset, size_t size, GString *out);
+
+/* The newest revision whose commit was at `time_ns` or before; where the clock was set
+ * back, of several stretches of time the newest that has one counts. A time to come finds the
+ * newest revision, but may find another one later. -ENOENT: all retained commits were
+ * later. */
+int store_find_revision(struct store *store, int64_t time_ns, uint64_t *ret);
 
 /* `commit` has its changes with records, touched directories included; valid during the
  * call. */
@@ -457,6 +508,84 @@ typedef void store_watch_fn(const struct log_entry *commit, void *arg);
  * the committing thread, when it is durable and readable and before anybody is told. It
  * must not wait and not submit. One watcher; set before the first submit. */
 void store_watch(struct store *store, store_watch_fn *watch, void *arg);
+
+/* ---- Time ----------------------------------------------------------------------- */
+
+/* What a key was for a while. Before oldest_revision only what named snapshots need is
+ * there; what lies between two versions is a time without the key, or compacted. */
+struct version {
+	struct record *record;	      /* borrowed */
+	uint64_t revision;	      /* of the commit that made it so */
+	uint64_t superseded_revision; /* of the one that changed or removed it; 0: it is so now */
+};
+
+/* Nonzero stops. */
+typedef int store_history_fn(const struct version *version, void *arg);
+
+/* Visits the retained versions of `key`, newest first, whether a value, a link or a
+ * directory; records have their values when `with_values`. A directory has a version each
+ * time an entry came or went. Visits none when the key never was. Returns what visit
+ * stopped with. */
+int store_history(struct store *store, const char *key, bool with_values, store_history_fn *visit,
+		  void *arg);
+
+struct named_snapshot {
+	const char *name; /* borrowed */
+	uint64_t revision;
+	int64_t time_ns; /* when it was named */
+	uid_t uid;	 /* by whom */
+};
+
+/* Gives `revision` (0: the newest) a name, durable when this returns, and keeps it from
+ * compaction; *ret (may be NULL) is the revision. -EEXIST: the name is in use. -ENOENT:
+ * the revision is not reached yet, or compacted and has no name. -EINVAL, -ENAMETOOLONG:
+ * the name is not a component of a key. -EROFS, -EIO as of store_submit. */
+int store_name_snapshot(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			uint64_t *ret);
+
+/* -ENOENT; -EROFS, -EIO. Snapshots held of it stay. */
+int store_drop_snapshot(struct store *store, const char *name);
+
+/* The revision called `name`. -ENOENT. */
+int store_find_snapshot(struct store *store, const char *name, uint64_t *ret);
+
+/* Nonzero stops. */
+typedef int store_snapshot_fn(const struct named_snapshot *snapshot, void *arg);
+
+/* Visits them in byte order of their names; returns what visit stopped with. */
+int store_list_snapshots(struct store *store, store_snapshot_fn *visit, void *arg);
+
+/* How far a compaction or a purge is. */
+struct compaction {
+	bool running;
+	uint64_t records_read;	  /* of history, in this pass */
+	uint64_t records_total;	  /* an estimate of how many there are to read */
+	uint64_t records_removed; /* so far */
+	uint64_t held_snapshots;  /* purge: it waits for so many to be let go of; else 0 */
+};
+
+/* Called from the compacting thread now and then with `finished` false, and once, the last
+ * time, with true. `error` is then 0; -ECANCELED when the store is closed before: it goes on
+ * when it is opened next; -EIO, -EROFS, -ENOSPC: it could not, it is tried again later. */
+typedef void store_compaction_fn(const struct compaction *progress, bool finished, int error,
+				 void *arg);
+
+/* Forgets what was before `revision`, which stays readable itself: oldest_revision is then
+ * `revision`, durable when this returns, unless it was later already. The space is given
+ * back in the background, beside commits, in small steps; progress (may be NULL) is told of
+ * it. What named snapshots need is kept. Safe at any kill: the next opening goes on.
+ * -ENOENT: not reached yet (then progress is never called). -EROFS, -EIO. */
+int store_compact(struct store *store, uint64_t revision, store_compaction_fn *progress, void *arg);
+
+/* Forgets every past value of `key`, in the background; what it is now stays. Past records
+ * stay, without a value and `purged`. Messages in the log that hold such a value (of four
+ * bytes or more, without its last newline) have asterisks in its place. Then the files of
+ * the store are rewritten so that no trace of it is left, which can be only when all
+ * snapshots that are held have been let go of: progress (may be NULL) is told when the past
+ * cannot be read any more and held_snapshots have to be waited for. The request is durable
+ * when this returns, and goes on after any kill. Values that lie under other keys, by a rename or copy, stay.
+ * -ENOENT: there is no such key and no past value of it. -EROFS, -EIO. */
+int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 
 /* ---- The store ------------------------------------------------------------------ */
 
@@ -470,9 +599,13 @@ struct store_options {
 	uint64_t max_program_keys; /* keys one program may change: -EDQUOT */
 
 	uint64_t slow_ms; /* commits that take as long are logged; 0: none */
+	/* History is compacted by itself, some time after it has come to more than so many
+	 * revisions, or to trees that ended longer ago than that. 0: no such limit. */
+	uint64_t history_revisions;
+	int64_t history_age_ns;
 };
 
-/* Defaults: sync always, 16 MiB values, 1,000,000 keys. */
+/* Defaults: sync always, 16 MiB values, 1,000,000 keys, 30 days of history. */
 void store_options_init(struct store_options *options);
 
 struct store_status {
@@ -481,9 +614,11 @@ struct store_status {
 	uint64_t oldest_revision;
 	uint64_t keys; /* an estimate, directories included */
 	uint64_t disk_bytes;
-	uint64_t commits; /* since it was opened */
-	uint64_t groups;  /* batches they were written in */
-	bool read_only;	  /* it failed */
+	uint64_t commits;	      /* since it was opened */
+	uint64_t groups;	      /* batches they were written in */
+	bool read_only;		      /* it failed */
+	uint64_t snapshots;	      /* that have a name */
+	struct compaction compaction; /* the one under way, or the last */
 };
 
 /* Makes an empty store, root directory 0755 of the caller, in a directory that is missing
@@ -557,7 +692,7 @@ typedef void store_trace_fn(const char *line, void *arg);
 struct store *store_trace_new(struct store *inner, store_trace_fn *trace, void *arg);
 
 /* A store whose `nth` failing-capable call from now (1: the next; get, list, snapshot,
- * submit and log count) fails with `error`, a negative errno, without reaching `inner`
+ * submit, and all of the log and of time count) fails with `error`, a negative errno, without reaching `inner`
  * (taken over). 0: none fails. */
 struct store *store_fault_new(struct store *inner, guint nth, int error);
 void store_fault_set(struct store *fault, guint nth, int error);

@@ -81,6 +81,64 @@ void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg)
 	store_on_lead(inner_of(store), lead, arg);
 }
 
+int wrapper_list_log(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg)
+{
+	return store_log_list(inner_of(store), from_revision, visit, arg);
+}
+
+int wrapper_get_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	return store_log_span(inner_of(store), ret_begin, ret_end);
+}
+
+int wrapper_read_log_text(struct store *store, uint64_t offset, size_t size, GString *out)
+{
+	return store_log_text(inner_of(store), offset, size, out);
+}
+
+int wrapper_find_revision(struct store *store, int64_t time_ns, uint64_t *ret)
+{
+	return store_find_revision(inner_of(store), time_ns, ret);
+}
+
+int wrapper_read_history(struct store *store, const char *key, bool with_values,
+			 store_history_fn *visit, void *arg)
+{
+	return store_history(inner_of(store), key, with_values, visit, arg);
+}
+
+int wrapper_name_snapshot(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			  uint64_t *ret)
+{
+	return store_name_snapshot(inner_of(store), name, revision, uid, ret);
+}
+
+int wrapper_drop_snapshot(struct store *store, const char *name)
+{
+	return store_drop_snapshot(inner_of(store), name);
+}
+
+int wrapper_find_snapshot(struct store *store, const char *name, uint64_t *ret)
+{
+	return store_find_snapshot(inner_of(store), name, ret);
+}
+
+int wrapper_list_snapshots(struct store *store, store_snapshot_fn *visit, void *arg)
+{
+	return store_list_snapshots(inner_of(store), visit, arg);
+}
+
+int wrapper_compact(struct store *store, uint64_t revision, store_compaction_fn *progress,
+		    void *arg)
+{
+	return store_compact(inner_of(store), revision, progress, arg);
+}
+
+int wrapper_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg)
+{
+	return store_purge(inner_of(store), key, progress, arg);
+}
+
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg)
 {
 	store_watch(inner_of(store), watch, arg);

@@ -27,6 +27,20 @@ void wrapper_evaluate(struct store *store, const struct program *program, progra
 		      void *arg);
 int wrapper_read_log(struct store *store, uint64_t revision, struct log_entry **ret);
 void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg);
+int wrapper_list_log(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg);
+int wrapper_get_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end);
+int wrapper_read_log_text(struct store *store, uint64_t offset, size_t size, GString *out);
+int wrapper_find_revision(struct store *store, int64_t time_ns, uint64_t *ret);
+int wrapper_read_history(struct store *store, const char *key, bool with_values,
+			 store_history_fn *visit, void *arg);
+int wrapper_name_snapshot(struct store *store, const char *name, uint64_t revision, uid_t uid,
+			  uint64_t *ret);
+int wrapper_drop_snapshot(struct store *store, const char *name);
+int wrapper_find_snapshot(struct store *store, const char *name, uint64_t *ret);
+int wrapper_list_snapshots(struct store *store, store_snapshot_fn *visit, void *arg);
+int wrapper_compact(struct store *store, uint64_t revision, store_compaction_fn *progress,
+		    void *arg);
+int wrapper_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg);
 uint64_t wrapper_get_revision(struct store *store);
 void wrapper_get_status(struct store *store, struct store_status *ret);

@@ -10,6 +10,7 @@
 
 /* As sysexits.h numbers them. */
 enum {
+	EXIT_FAILED = 1,    /* it could not be done, for a reason of its own */
 	EXIT_USAGE = 64,    /* the words given make no sense */
 	EXIT_NO_MOUNT = 69, /* there is no such mount, or none could be made */
 	EXIT_STORE = 74,    /* the store could not be opened, or failed */
@@ -34,6 +35,13 @@ extern const struct command status_command;
 extern const struct command run_command;
 extern const struct command eval_command;
 extern const struct command bench_command;
+extern const struct command log_command;
+extern const struct command diff_command;
+extern const struct command watch_command;
+extern const struct command restore_command;
+extern const struct command revert_command;
+extern const struct command compact_command;
+extern const struct command purge_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
  * after them, or some of the command's optional ones more; *ret_arguments is NULL for none.

@@ -17,6 +17,13 @@ static const struct command *const commands[] = {
 	&run_command,
 	&eval_command,
 	&bench_command,
+	&log_command,
+	&diff_command,
+	&watch_command,
+	&restore_command,
+	&revert_command,
+	&compact_command,
+	&purge_command,
 };
 
 static const struct command *find_command(const char *name)

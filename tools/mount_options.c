@@ -14,6 +14,8 @@
 
 #define MAX_SYNC_MS (60 * 60 * 1000)
 #define MAX_SLOW_MS (60 * 60 * 1000)
+#define MAX_REVISIONS (UINT64_C(1) << 62)
+#define MAX_HISTORY_SECONDS (UINT64_C(100) * 365 * 24 * 60 * 60)
 #define MAX_SECONDS (10 * 365 * 24 * 60 * 60)
 
 static const struct limit {
@@ -154,6 +156,20 @@ static gboolean set_public_log(const char *name, const char *value, gpointer dat
 	return TRUE;
 }
 
+static gboolean set_history(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+	uint64_t revisions = 0, age_s = 0;
+
+	if (strcmp(value, "all") != 0 && number_parse_count(value, MAX_REVISIONS, &revisions) < 0 &&
+	    number_parse_duration(value, MAX_HISTORY_SECONDS, &age_s) < 0)
+		return bad_value(error, name, value,
+				 "all, a number of revisions, or a time such as 12h or 30d");
+	options->store.history_revisions = revisions;
+	options->store.history_age_ns = (int64_t)age_s * 1000000000;
+	return TRUE;
+}
+
 static gboolean set_foreground(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
@@ -171,7 +187,10 @@ const GOptionEntry mount_option_entries[] = {
 	{ "private", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_private),
 	  "Admit nobody but the user who mounts, not even when that is root", NULL },
 	{ "public-log", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_public_log),
-	  "Let every user read metrics, not only who mounts", NULL },
+	  "Let every user read log, watch and metrics, not only who mounts", NULL },
+	{ "history", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_history),
+	  "What is kept of the past: s, m, h, d, w or y behind a time (default 30d)",
+	  "all|COUNT|DURATION" },
 	{ "max-value", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of one value (default 16M)", "SIZE" },
 	{ "max-txn-keys", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),

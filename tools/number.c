@@ -100,3 +100,38 @@ char *number_format_duration(uint64_t seconds)
 	return g_strdup_printf("%" G_GUINT64_FORMAT " %s", seconds / units[i].seconds,
 			       units[i].name);
 }
+
+static uint64_t unit_seconds(const char *suffix)
+{
+	static const struct {
+		char suffix;
+		uint64_t seconds;
+	} units[] = { { 's', 1 },
+		      { 'm', 60 },
+		      { 'h', 3600 },
+		      { 'd', 24 * 3600 },
+		      { 'w', 7 * 24 * 3600 },
+		      { 'y', 365 * 24 * 3600 } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(units); i++)
+		if (suffix[0] == units[i].suffix && suffix[1] == '\0')
+			return units[i].seconds;
+	return 0;
+}
+
+int number_parse_duration(const char *text, uint64_t max, uint64_t *ret)
+{
+	const char *end;
+	uint64_t number, unit;
+	int r = number_parse(text, &end, &number);
+
+	if (r < 0)
+		return r;
+	unit = unit_seconds(end);
+	if (unit == 0)
+		return -EINVAL;
+	if (number == 0 || number > max / unit)
+		return -ERANGE;
+	*ret = number * unit;
+	return 0;
+}

@@ -15,3 +15,6 @@ char *number_format_size(uint64_t bytes);
 
 /* 5400 seconds are `90 min`: the largest unit that divides them. */
 char *number_format_duration(uint64_t seconds);
+
+/* Seconds: a number with s, m, h, d, w or y (of 365 days) behind it. */
+int number_parse_duration(const char *text, uint64_t max, uint64_t *ret);

@@ -606,6 +606,16 @@ const struct credentials *txn_credentials(const struct txn *txn)
 	return txn->credentials;
 }
 
+uint64_t txn_base_revision(struct txn *txn)
+{
+	uint64_t revision;
+
+	pthread_mutex_lock(&txn->lock);
+	revision = txn->snapshot->revision;
+	pthread_mutex_unlock(&txn->lock);
+	return revision;
+}
+
 int64_t txn_begun_ns(const struct txn *txn)
 {
 	return txn->begun_ns;

@@ -50,15 +50,17 @@ mode_t process_umask(pid_t tid);
  * it is `tid`'s own process or an ancestor of it. -ESRCH: it is not. */
 int process_claim(pid_t tid, pid_t pid, struct process *ret);
 
-/* ---- Text ----------------------------------------------------------------------- */
+/* ---- Words ---------------------------------------------------------------------- */
 
-/* Appends `text` with backslash, control bytes, DEL, C1 and bidirectional controls and
- * invalid UTF-8 escaped as in C, so that it can neither end a field nor a line, nor speak
- * to a terminal. */
-void text_append_escaped(GString *out, const char *text);
+/* A decimal number, perhaps between blanks. -EINVAL: it is none. */
+int text_parse_number(const char *data, size_t size, uint64_t *ret);
 
-/* Appends `time_ns` since the epoch as RFC 3339 in UTC, with milliseconds. */
-void text_append_time(GString *out, int64_t time_ns);
+/* Appends what text_append_escaped() made of. -EINVAL: it made no such thing. */
+int text_unescape(const char *data, size_t size, GString *out);
+
+/* A key, escaped as keys are where they are shown; a slash at its end means nothing, and so
+ * does a newline behind it. Caller frees. -EINVAL: it is none. */
+int text_parse_key(const char *data, size_t size, char **ret);
 
 /* ---- Program texts --------------------------------------------------------------- */
 
@@ -243,7 +245,8 @@ const char *txn_id(const struct txn *txn);  /* unique, also in the log */
 uint64_t txn_number(const struct txn *txn); /* counts the transactions of this mount */
 const struct credentials *txn_credentials(const struct txn *txn);
 int64_t txn_begun_ns(const struct txn *txn);
-struct view *txn_view(struct txn *txn); /* borrowed: lives as long as the transaction */
+uint64_t txn_base_revision(struct txn *txn); /* of the snapshot of this round */
+struct view *txn_view(struct txn *txn);	     /* borrowed: lives as long as the transaction */
 enum txn_state txn_state(struct txn *txn);
 /* Grows with every restart: what was opened in an earlier round is stale. */
 uint64_t txn_round(struct txn *txn);

@@ -107,3 +107,34 @@ mount_again() {
 		done
 	done
 }
+
+# tree_of VIEW: every file below it with its value
+tree_of() { (cd "$1" && find . -type f | sort | xargs -r grep -H ''); }
+
+@test "a compaction that is killed leaves what is kept, and goes on" {
+	local round i revision kept at_revision before
+	mkdir "$MNT/keys/c"
+	for ((i = 0; i < 300; i++)); do echo $i >"$MNT/keys/c/k$((i % 10))"; done
+	mkdir "$MNT/at/keep"
+	kept=$(tree_of "$MNT/at/keep/c")
+	for ((round = 1; round <= ROUNDS; round++)); do
+		bash -c 'for ((n = 0; ; n++)); do echo $n >"$1/n$((n % 7))" || exit 0; done' - \
+			"$MNT/keys/c" 2>/dev/null 3>&- &
+		PROCESS_PID[writer]=$!
+		random_sleep 300
+		revision=$(cat "$MNT/revision")
+		at_revision=$(tree_of "$MNT/at/$revision/c")
+		echo "$revision" >"$MNT/control/compact"
+		random_sleep 60
+		kill_daemon
+		wait "${PROCESS_PID[writer]}" || true
+		mount_again
+		is "$(awk '$1 == "oldest_revision" { print $2 }' "$MNT/status")" "$revision"
+		is "$(tree_of "$MNT/at/$revision/c")" "$at_revision" "round $round, revision $revision"
+		is "$(tree_of "$MNT/at/keep/c")" "$kept" "round $round"
+		is "$(head -n1 "$MNT/log" | cut -f2)" "$revision"
+		before=$((revision - 1)) # but for what has the name
+		[ $before -le 302 ] || [ ! -e "$MNT/at/$before" ] || fail "revision $before is there"
+	done
+	rmdir "$MNT/at/keep"
+}

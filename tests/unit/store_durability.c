@@ -143,13 +143,15 @@ Test(store_durability, a_store_is_not_made_twice)
 	cr_expect_not_null(strstr(message, path));
 }
 
-Test(store_durability, a_newer_format_is_refused)
+Test(store_durability, another_format_is_refused)
 {
 	g_autofree char *marker = g_build_filename(path, "commitfs-store", NULL);
 
 	create();
-	cr_assert(g_file_set_contents(marker, "commitfs store, format 2\n", -1, NULL));
+	cr_assert(g_file_set_contents(marker, "commitfs store, format 3\n", -1, NULL));
 	expect_refused(-EPROTO, "newer release");
+	cr_assert(g_file_set_contents(marker, "commitfs store, format 1\n", -1, NULL));
+	expect_refused(-EPROTO, "before the first release");
 	cr_assert(g_file_set_contents(marker, "something else\n", -1, NULL));
 	expect_refused(-EINVAL, "not a commitfs store");
 }

@@ -1,0 +1,83 @@
+#include "fs/history.h"
+
+#include <errno.h>
+#include <string.h>
+
+void act_history(struct handle *handle, fuse_req_t req, const char *data, size_t size)
+{
+	g_autofree char *key = NULL;
+	int r = text_parse_key(data, size, &key);
+
+	if (r == 0) {
+		pthread_mutex_lock(&handle->lock);
+		g_free(handle->key);
+		handle->key = g_steal_pointer(&key);
+		pthread_mutex_unlock(&handle->lock);
+	}
+	control_reply_written(req, size, r);
+}
+
+/* A version ends where the next begins, or with the key. */
+static int add_revisions(const struct version *version, void *arg)
+{
+	GArray *revisions = arg;
+
+	if (version->superseded_revision)
+		g_array_append_val(revisions, version->superseded_revision);
+	g_array_append_val(revisions, version->revision);
+	return 0;
+}
+
+static gint by_number(gconstpointer a, gconstpointer b)
+{
+	const uint64_t *left = a, *right = b;
+
+	return *left < *right ? -1 : *left > *right;
+}
+
+/* A commit that only added or removed an entry of a directory did not change the key. */
+static void append_commit(GString *text, const struct log_entry *commit, const char *key)
+{
+	for (guint i = 0; i < commit->changes->len; i++) {
+		const struct change *change = g_ptr_array_index(commit->changes, i);
+
+		if (change->kind == CHANGE_TOUCH || strcmp(change->key, key) != 0)
+			continue;
+		g_string_append_printf(text, "%s\t", change_kind_name(change->kind));
+		log_entry_format(commit, text);
+		return;
+	}
+}
+
+int text_history(struct handle *handle, fuse_req_t req, GString **ret)
+{
+	g_autoptr(GArray) revisions = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	struct store *store = handle->fs->store;
+	GString *text = g_string_new(NULL);
+	g_autofree char *key = NULL;
+	int r = 0;
+
+	(void)req;
+	pthread_mutex_lock(&handle->lock);
+	key = g_strdup(handle->key);
+	pthread_mutex_unlock(&handle->lock);
+	if (key)
+		r = store_history(store, key, false, add_revisions, revisions);
+	g_array_sort(revisions, by_number);
+	for (guint i = 0; i < revisions->len && r == 0; i++) {
+		uint64_t revision = g_array_index(revisions, uint64_t, i);
+		g_autoptr(log_entry) commit = NULL;
+
+		if (i > 0 && revision == g_array_index(revisions, uint64_t, i - 1))
+			continue;
+		r = store_log(store, revision, &commit);
+		if (r == 0)
+			append_commit(text, commit, key);
+		else if (r == -ENOENT)
+			r = 0; /* compacted, but for what a named snapshot needs */
+	}
+	*ret = text;
+	if (r < 0)
+		g_string_free(text, TRUE);
+	return r;
+}

@@ -1,0 +1,22 @@
+/* MNT/watch: streams of changes, one for each handle that is open for reading and writing. */
+#pragma once
+
+#include "fs/control.h"
+
+/* What a handle reads that nothing was written to. */
+text_fn text_watch;
+/* A write to it: from where on it watches what. */
+action_fn act_watch;
+
+struct watch_hub *watch_hub_new(struct fs *fs);
+/* Answers who waits, and ends its thread. */
+void watch_hub_stop(struct watch_hub *hub);
+void watch_hub_free(struct watch_hub *hub);
+
+/* From the committing thread, for each commit in turn. */
+void watch_commit_seen(struct watch_hub *hub, const struct log_entry *commit);
+
+int watch_open(struct handle *handle, struct fuse_file_info *info);
+void watch_read(struct handle *handle, fuse_req_t req, size_t size, int flags);
+void watch_poll(struct handle *handle, fuse_req_t req, struct fuse_pollhandle *poll);
+void watch_release(struct handle *handle); /* of any handle */

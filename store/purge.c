@@ -1,0 +1,415 @@
+/* Purging: see purge.h. In this order, so that it can be done again from the beginning:
+ *
+ * 1. A note in `meta`, until it is finished.
+ * 2. Messages of the log that hold a past value: asterisks in its place. A line keeps its
+ *    length, since those after it keep their places.
+ * 3. Past records of the key: without their values. From now on nobody who comes reads them.
+ * 4. Waiting for the snapshots that are held: what they read, RocksDB keeps.
+ * 5. All that is in memory to tables, which ends the write-ahead logs there are; and every
+ *    table that ever held something of the key, or what was blanked of the log, anew. */
+#include "store/purge.h"
+
+#include "store/codec.h"
+#include "store/compact.h"
+#include "store/local.h"
+#include "store/log.h"
+#include "store/log_reader.h"
+#include "store/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A shorter value says nothing: it is found in every other message. */
+#define SECRET_MIN 4
+#define LOG_STEP 1000
+
+enum purge_stage { PURGE_NEW, PURGE_WAITING };
+
+struct purge {
+	struct local *local;
+	char *key;
+	struct compaction_request request;
+	enum purge_stage stage;
+	uint64_t taken; /* waiting: for those of the first so many holds */
+	struct compaction progress;
+	uint64_t first_blanked, last_blanked; /* log entries; 0: none */
+};
+
+/* What becomes of each past record of the key. */
+typedef int record_fn(struct purge *purge, const rocksdb_iterator_t *iterator, void *arg);
+
+/* ---- Past records --------------------------------------------------------------- */
+
+/* Everything in the history of the key lies between the two. */
+static void history_range(const char *key, struct stored_key *first, struct stored_key *last)
+{
+	stored_key_set(first, key, false);
+	*last = *first;
+	stored_key_add_revision(first, UINT64_MAX);
+	stored_key_add_revision(last, 0);
+}
+
+static int for_each_record(struct purge *purge, record_fn *fn, void *arg)
+{
+	const struct layout *layout = &purge->local->layout;
+	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
+								  layout->families[FAMILY_HISTORY]);
+	struct stored_key first, last;
+	char *error = NULL;
+	int r = 0;
+
+	history_range(purge->key, &first, &last);
+	rocksdb_iter_seek(iterator, first.bytes, first.size);
+	for (; r == 0 && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+		size_t size;
+		const char *key = rocksdb_iter_key(iterator, &size);
+
+		if (size != last.size || memcmp(key, last.bytes, size - sizeof(uint64_t)) != 0)
+			break;
+		r = fn(purge, iterator, arg);
+	}
+	rocksdb_iter_get_error(iterator, &error);
+	rocksdb_iter_destroy(iterator);
+	return error ? layout_result("read on in the history", error) : r;
+}
+
+static int find_record(struct purge *purge, const rocksdb_iterator_t *iterator, void *arg)
+{
+	(void)purge;
+	(void)iterator;
+	*(bool *)arg = true;
+	return 0;
+}
+
+/* Collects the value, less its last newline, when a message could hold it. */
+static int collect_secret(struct purge *purge, const rocksdb_iterator_t *iterator, void *arg)
+{
+	const size_t header = sizeof(uint64_t) + RECORD_HEADER_SIZE;
+	GHashTable *secrets = arg;
+	size_t size;
+	const char *bytes = rocksdb_iter_value(iterator, &size);
+
+	(void)purge;
+	if (size < header)
+		return -EIO;
+	bytes += header;
+	size -= header;
+	if (size && bytes[size - 1] == '\n')
+		size--;
+	if (size >= SECRET_MIN && size <= LOG_TEXT_MAX && !memchr(bytes, '\0', size))
+		g_hash_table_add(secrets, g_strndup(bytes, size));
+	return 0;
+}
+
+/* Writes the record anew, without its value. */
+static int forget_value(struct purge *purge, const rocksdb_iterator_t *iterator, void *arg)
+{
+	const size_t header = sizeof(uint64_t) + RECORD_HEADER_SIZE;
+	rocksdb_writebatch_t *batch = arg;
+	char kept[sizeof(uint64_t) + RECORD_HEADER_SIZE];
+	size_t key_size, size;
+	const char *key = rocksdb_iter_key(iterator, &key_size);
+	const char *bytes = rocksdb_iter_value(iterator, &size);
+
+	if (size <= header)
+		return size < header ? -EIO : 0;
+	memcpy(kept, bytes, header);
+	kept[sizeof(uint64_t) + RECORD_FLAGS_AT] |= RECORD_PURGED;
+	rocksdb_writebatch_put_cf(batch, purge->local->layout.families[FAMILY_HISTORY], key,
+				  key_size, kept, header);
+	purge->progress.records_removed++;
+	return 0;
+}
+
+static int forget_values(struct purge *purge)
+{
+	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+	int r;
+
+	r = for_each_record(purge, forget_value, batch);
+	if (r == 0)
+		r = local_write(purge->local, batch, true);
+	rocksdb_writebatch_destroy(batch);
+	return r;
+}
+
+/* ---- Messages ------------------------------------------------------------------- */
+
+static size_t escaped_length(const char *text)
+{
+	g_autoptr(GString) escaped = g_string_new(NULL);
+
+	text_append_escaped(escaped, text);
+	return escaped->len;
+}
+
+static void blank_all(GString *message, const char *secret)
+{
+	char *at = message->str;
+
+	while ((at = strstr(at, secret)))
+		memset(at, '*', strlen(secret));
+}
+
+/* `message` without the secrets, as long as it is once escaped; NULL: it has none. */
+static char *blank_message(const char *message, GHashTable *secrets)
+{
+	g_autoptr(GString) blanked = g_string_new(message);
+	size_t before, after;
+	GHashTableIter iter;
+	gpointer secret;
+
+	g_hash_table_iter_init(&iter, secrets);
+	while (g_hash_table_iter_next(&iter, &secret, NULL))
+		blank_all(blanked, secret);
+	if (strcmp(blanked->str, message) == 0)
+		return NULL;
+	before = escaped_length(message);
+	after = escaped_length(blanked->str);
+	if (after > before) /* a character was cut in two */
+		g_string_truncate(blanked, after = 0);
+	for (; after < before && blanked->len < LOG_TEXT_MAX * 4; after++)
+		g_string_append_c(blanked, '*');
+	return g_string_free(g_steal_pointer(&blanked), FALSE);
+}
+
+struct blanking {
+	struct purge *purge;
+	GHashTable *secrets;
+	rocksdb_writebatch_t *batch;
+	uint64_t next;
+	int left;
+};
+
+static int blank_entry(const struct log_entry *entry, void *arg)
+{
+	struct blanking *blanking = arg;
+	struct purge *purge = blanking->purge;
+	struct log_entry copy = *entry;
+	g_autofree char *message = blank_message(entry->message, blanking->secrets);
+
+	blanking->next = entry->revision + 1;
+	if (message) {
+		g_autoptr(GBytes) bytes = NULL;
+		char key[sizeof(uint64_t)];
+		const char *data;
+		gsize size;
+
+		copy.message = message;
+		bytes = log_encode(&copy);
+		data = g_bytes_get_data(bytes, &size);
+		layout_encode_number(entry->revision, key);
+		rocksdb_writebatch_put_cf(blanking->batch,
+					  purge->local->layout.families[FAMILY_LOG], key,
+					  sizeof(key), data, size);
+		purge->first_blanked = purge->first_blanked ? purge->first_blanked :
+							      entry->revision;
+		purge->last_blanked = entry->revision;
+	}
+	return --blanking->left == 0;
+}
+
+static int blank_step(struct blanking *blanking)
+{
+	struct purge *purge = blanking->purge;
+	int more, r = 0;
+
+	if (compactor_is_stopping(&purge->local->compactor))
+		return -ECANCELED;
+	blanking->left = LOG_STEP;
+	/* Where compaction has come by, there is nothing to blank. */
+	blanking->next = MAX(blanking->next, local_oldest(purge->local));
+	more = log_reader_list(purge->local, blanking->next, blank_entry, blanking);
+	if (more == -ENOENT)
+		return 1;
+	if (more >= 0 && rocksdb_writebatch_count(blanking->batch))
+		r = local_write(purge->local, blanking->batch, false);
+	rocksdb_writebatch_clear(blanking->batch);
+	return r < 0 ? r : more;
+}
+
+static int blank_messages(struct purge *purge)
+{
+	g_autoptr(GHashTable)
+		secrets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	struct blanking blanking = { .purge = purge, .secrets = secrets, .next = 1 };
+	int r;
+
+	r = for_each_record(purge, collect_secret, secrets);
+	if (r < 0 || g_hash_table_size(secrets) == 0)
+		return r;
+	blanking.batch = rocksdb_writebatch_create();
+	do
+		r = blank_step(&blanking);
+	while (r == 1);
+	rocksdb_writebatch_destroy(blanking.batch);
+	return r;
+}
+
+/* ---- The files ------------------------------------------------------------------ */
+
+static int rewrite_files(struct purge *purge)
+{
+	struct compactor *compactor = &purge->local->compactor;
+	struct stored_key first, last;
+	char first_entry[sizeof(uint64_t)], last_entry[sizeof(uint64_t)];
+	int r;
+
+	r = layout_flush(&purge->local->layout);
+	if (r < 0)
+		return r;
+	stored_key_set(&first, purge->key, false);
+	compactor_rewrite_keys(compactor, FAMILY_KEYS, first.bytes, first.size, first.bytes,
+			       first.size);
+	history_range(purge->key, &first, &last);
+	compactor_rewrite_keys(compactor, FAMILY_HISTORY, first.bytes, first.size, last.bytes,
+			       last.size);
+	if (purge->first_blanked) {
+		layout_encode_number(purge->first_blanked, first_entry);
+		layout_encode_number(purge->last_blanked, last_entry);
+		compactor_rewrite_keys(compactor, FAMILY_LOG, first_entry, sizeof(first_entry),
+				       last_entry, sizeof(last_entry));
+	}
+	return compactor_is_stopping(compactor) ? -ECANCELED : 0;
+}
+
+/* ---- All of it ------------------------------------------------------------------ */
+
+static char *meta_key(const char *key)
+{
+	return g_strconcat(META_PURGE_PREFIX, key, NULL);
+}
+
+static int note(struct local *local, const char *key, bool finished)
+{
+	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+	rocksdb_column_family_handle_t *family = local->layout.families[FAMILY_META];
+	g_autofree char *name = meta_key(key);
+	int r;
+
+	if (finished)
+		rocksdb_writebatch_delete_cf(batch, family, name, strlen(name));
+	else
+		rocksdb_writebatch_put_cf(batch, family, name, strlen(name), "", 0);
+	r = local_write(local, batch, !finished);
+	rocksdb_writebatch_destroy(batch);
+	return r;
+}
+
+struct purge *purge_new(struct local *local, const char *key, store_compaction_fn *progress,
+			void *arg)
+{
+	struct purge *purge = g_new0(struct purge, 1);
+
+	purge->local = local;
+	purge->key = g_strdup(key);
+	purge->request = (struct compaction_request){ progress, arg };
+	return purge;
+}
+
+void purge_free(struct purge *purge)
+{
+	if (!purge)
+		return;
+	g_free(purge->key);
+	g_free(purge);
+}
+
+static int check_known(struct purge *purge)
+{
+	const struct place head = purge->local->head.place;
+	g_autoptr(record) record = NULL;
+	bool found = false;
+	int r;
+
+	r = place_get(&head, purge->key, &record);
+	if (r == -ENOENT)
+		r = for_each_record(purge, find_record, &found);
+	return r < 0 || found || record ? r : -ENOENT;
+}
+
+int purge_request(struct local *local, const char *key, store_compaction_fn *progress, void *arg,
+		  struct purge **ret)
+{
+	struct purge *purge = purge_new(local, key, progress, arg);
+	int r;
+
+	r = check_known(purge);
+	if (r == 0)
+		r = note(local, key, false);
+	if (r < 0) {
+		purge_free(purge);
+		return r;
+	}
+	*ret = purge;
+	return 0;
+}
+
+bool purge_can_go_on(const struct purge *purge)
+{
+	return purge->stage == PURGE_NEW ||
+	       open_snapshots_count(&purge->local->open, purge->taken) == 0;
+}
+
+static void tell(struct purge *purge)
+{
+	compactor_tell(&purge->local->compactor, &purge->progress, &purge->request, 1);
+}
+
+static void finish(struct purge *purge, int error)
+{
+	purge->progress.running = false;
+	compactor_tell(&purge->local->compactor, &purge->progress, NULL, 0);
+	if (purge->request.progress)
+		purge->request.progress(&purge->progress, true, error, purge->request.arg);
+}
+
+static int make_unreadable(struct purge *purge)
+{
+	struct local *local = purge->local;
+	int r;
+
+	purge->progress.running = true;
+	tell(purge);
+	r = blank_messages(purge);
+	if (r == 0)
+		r = forget_values(purge);
+	if (r < 0)
+		return r;
+	purge->taken = open_snapshots_taken(&local->open);
+	purge->stage = PURGE_WAITING;
+	/* Before they are counted: who lets go of one from now on wakes the compactor. */
+	g_atomic_int_inc(&local->compactor.purges_waiting);
+	purge->progress.held_snapshots = open_snapshots_count(&local->open, purge->taken);
+	tell(purge);
+	return 0;
+}
+
+bool purge_go_on(struct purge *purge)
+{
+	int r = 0;
+
+	if (purge->stage == PURGE_NEW)
+		r = make_unreadable(purge);
+	if (r == 0) {
+		if (!purge_can_go_on(purge))
+			return false;
+		g_atomic_int_add(&purge->local->compactor.purges_waiting, -1);
+		purge->progress.held_snapshots = 0;
+		r = rewrite_files(purge);
+	}
+	if (r == -ECANCELED)
+		return false;
+	if (r == 0)
+		(void)note(purge->local, purge->key, true); /* else once more at the next opening */
+	else
+		g_warning("store: cannot purge '%s', it goes on when it is opened next: %s",
+			  purge->key, g_strerror(-r));
+	finish(purge, r);
+	return true;
+}
+
+void purge_cancel(struct purge *purge)
+{
+	finish(purge, -ECANCELED);
+}

@@ -1,0 +1,22 @@
+/* Purging: a key's past values are forgotten, on the disk as well. */
+#pragma once
+
+#include "store/store.h"
+
+struct local;
+struct purge;
+
+/* Notes durably that `key` is to be purged. -ENOENT: there is nothing of it. */
+int purge_request(struct local *local, const char *key, store_compaction_fn *progress, void *arg,
+		  struct purge **ret);
+/* One that is noted already. */
+struct purge *purge_new(struct local *local, const char *key, store_compaction_fn *progress,
+			void *arg);
+void purge_free(struct purge *purge);
+
+/* False while snapshots are held that may still read what is to be forgotten. */
+bool purge_can_go_on(const struct purge *purge);
+/* Goes on as far as it can now. True: it is finished, or failed, and whoever asked knows. */
+bool purge_go_on(struct purge *purge);
+/* Tells whoever asked that it goes on at the next opening. */
+void purge_cancel(struct purge *purge);

@@ -1,0 +1,72 @@
+#include "tools/undo.h"
+
+#include "tools/command.h"
+#include "tools/mount_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_TRIES = 10 };
+
+static void print_committed(const struct txn_directory *txn)
+{
+	g_autofree char *outcome = NULL;
+
+	if (txn_directory_read(txn, "commit", &outcome) == 0)
+		printf("commitfs: %s\n", outcome);
+}
+
+static int fail_in_txn(const struct txn_directory *txn, const char *action, int error)
+{
+	g_autofree char *explained = txn_directory_explain(txn, error);
+
+	if (error == -ENOTCONN)
+		return mount_file_fail(error, "%s", action);
+	if (error == -ECANCELED)
+		return command_fail(EXIT_CONFLICT, "cannot %s: it conflicts with commits of others",
+				    action);
+	return command_fail(error == -EIO || error == -EROFS ? EXIT_STORE : EXIT_FAILED,
+			    "cannot %s: %s", action, explained);
+}
+
+/* -ECANCELED: others have committed meanwhile. */
+static int try_once(const struct txn_directory *txn, const char *action, const char *message,
+		    undo_fn *change, void *arg)
+{
+	g_autofree char *path = NULL;
+	int r = change(txn, arg, &path);
+
+	if (r > 0 || r == -ECANCELED)
+		return r;
+	if (r < 0 && path != NULL)
+		return command_fail(
+			EXIT_FAILED, "cannot %s: '%s': %s", action,
+			g_str_has_prefix(path, txn->keys) ? path + strlen(txn->keys) + 1 : path,
+			g_strerror(-r));
+	if (r == 0)
+		r = txn_directory_write(txn, "commit", message);
+	if (r == 0)
+		print_committed(txn);
+	return r;
+}
+
+int undo_in_transaction(const struct mount *mount, const char *action, const char *message,
+			undo_fn *change, void *arg)
+{
+	g_autoptr(txn_directory) txn = NULL;
+	int r = txn_directory_begin(mount, TXN_OWNER_PROCESS, &txn);
+
+	if (r < 0)
+		return mount_file_fail(r, "%s", action);
+	r = try_once(txn, action, message, change, arg);
+	for (int i = 1; i < MAX_TRIES && r == -ECANCELED; i++) {
+		r = txn_directory_write(txn, "restart", "\n");
+		if (r == 0)
+			r = try_once(txn, action, message, change, arg);
+	}
+	if (r < 0)
+		r = fail_in_txn(txn, action, r);
+	txn_directory_end(txn);
+	return r;
+}

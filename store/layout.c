@@ -92,6 +92,7 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	rocksdb_options_set_db_write_buffer_size(options, ALL_WRITE_BUFFERS_SIZE);
 	rocksdb_options_set_max_open_files(options, -1);
 	rocksdb_options_set_max_background_jobs(options, 2);
+	rocksdb_options_set_bytes_per_sync(options, MIB); /* no commit waits behind a table */
 	return options;
 }
 

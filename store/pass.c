@@ -132,10 +132,14 @@ static int walk_family(struct pass *pass, enum family family, judge_fn *judge)
 	g_byte_array_set_size(pass->next, 0);
 	pass->read_bytes = pass->removed_bytes = 0;
 	do {
+		int64_t began_ns = compactor_clock_ns();
+
 		if (compactor_is_stopping(pass->compactor))
 			return -ECANCELED;
 		r = make_step(pass, family, judge);
 		tell(pass);
+		/* Half of a processor is for others, where there are few. */
+		g_usleep((gulong)((compactor_clock_ns() - began_ns) / 1000));
 	} while (r == 1);
 	if (r == 0 && pass->removed_bytes > REWRITE_MIN_BYTES &&
 	    pass->removed_bytes > pass->read_bytes / REWRITE_PART)

@@ -16,6 +16,7 @@
 #include "fs/session.h"
 #include "fs/status.h"
 #include "fs/tree.h"
+#include "fs/txn_files.h"
 #include "fs/watch.h"
 
 #include <errno.h>
@@ -26,10 +27,7 @@
 
 #define NUMBER "%" G_GUINT64_FORMAT
 
-static text_fn text_readme, text_metrics, text_eval, text_revision, text_new, text_commit,
-	text_message, text_isolation, text_timeout, text_txn_status, text_reads, text_writes,
-	text_conflicts;
-static action_fn act_commit, act_restart, act_rebase, act_message, act_isolation, act_timeout;
+static text_fn text_readme, text_metrics, text_eval, text_revision, text_new;
 
 /* The order is that of listings: in a transaction `keys` comes last, so that rm -rf, which
  * goes in this order, ends it before it touches a key. */
@@ -564,23 +562,6 @@ static int text_new(struct handle *handle, fuse_req_t req, GString **ret)
 	return 0;
 }
 
-#define TXN_TEXT(name, function)                                              \
-	static int name(struct handle *handle, fuse_req_t req, GString **ret) \
-	{                                                                     \
-		(void)req;                                                    \
-		*ret = function(handle->node->txn);                           \
-		return 0;                                                     \
-	}
-
-TXN_TEXT(text_commit, txn_text_commit)
-TXN_TEXT(text_message, txn_text_message)
-TXN_TEXT(text_isolation, txn_text_isolation)
-TXN_TEXT(text_timeout, txn_text_timeout)
-TXN_TEXT(text_txn_status, txn_text_status)
-TXN_TEXT(text_reads, txn_text_reads)
-TXN_TEXT(text_writes, txn_text_writes)
-TXN_TEXT(text_conflicts, txn_text_conflicts)
-
 /* ---- Writing -------------------------------------------------------------------- */
 
 void control_write(struct handle *handle, fuse_req_t req, const char *data, size_t size)
@@ -602,143 +583,12 @@ void control_write(struct handle *handle, fuse_req_t req, const char *data, size
 		action(handle, req, data, size);
 }
 
-struct written {
-	struct fs *fs;
-	fuse_req_t req;
-	size_t size;
-	int error;
-};
-
 void control_reply_written(fuse_req_t req, size_t size, int error)
 {
 	if (error < 0)
 		reply_error(req, error);
 	else
 		fuse_reply_write(req, size);
-}
-
-static void reply_told(void *arg)
-{
-	struct written *written = arg;
-
-	control_reply_written(written->req, written->size, written->error);
-	g_free(written);
-}
-
-/* Who is told of the commit sees it in all later calls. */
-static void commit_done(int error, void *arg)
-{
-	struct written *written = arg;
-
-	written->error = error;
-	if (error == 0)
-		notifier_when_told(written->fs->notifier, reply_told, written);
-	else
-		reply_told(written);
-}
-
-static const char unwritten[] = "commit: opened for writing and closed without a byte written";
-
-static void act_commit(struct handle *handle, fuse_req_t req, const char *data, size_t size)
-{
-	struct written *written = g_new(struct written, 1);
-
-	pthread_mutex_lock(&handle->lock);
-	handle->begun = true;
-	pthread_mutex_unlock(&handle->lock);
-	written->fs = handle->fs;
-	written->req = req;
-	written->size = size;
-	txn_clear_last_error(handle->node->txn, unwritten);
-	txn_commit(handle->node->txn, data, size, commit_done, written);
-}
-
-/* `: > commit` looks like a commit and is none: without a byte nothing comes here but the
- * FLUSH of close(2). */
-void control_flush(struct handle *handle)
-{
-	bool begun;
-
-	/* An older kernel sends it for every file. */
-	if (handle->node->control->action != act_commit || (handle->flags & O_ACCMODE) == O_RDONLY)
-		return;
-	pthread_mutex_lock(&handle->lock);
-	begun = handle->begun;
-	pthread_mutex_unlock(&handle->lock);
-	if (!begun)
-		txn_set_last_error(handle->node->txn, "%s", unwritten);
-}
-
-/* Nothing of the old round can be found by name when the write returns. */
-static void reply_new_round(struct handle *handle, fuse_req_t req, size_t size, int error)
-{
-	struct written *written;
-
-	if (error < 0) {
-		reply_error(req, error);
-		return;
-	}
-	written = g_new(struct written, 1);
-	*written = (struct written){ handle->fs, req, size, 0 };
-	tree_invalidated(handle->fs, handle->node->txn, TREE_NEW_ROUND);
-	tree_when_told(written->fs, reply_told, written);
-}
-
-/* A restart that waits for its turn; the kernel keeps the handle until it is answered. */
-struct restarting {
-	struct handle *handle;
-	fuse_req_t req;
-	size_t size;
-};
-
-static void restart_now(void *arg)
-{
-	struct restarting *restarting = arg;
-	struct handle *handle = restarting->handle;
-
-	reply_new_round(handle, restarting->req, restarting->size, txn_restart(handle->node->txn));
-	g_free(restarting);
-}
-
-static void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t size)
-{
-	struct restarting *restarting = g_new(struct restarting, 1);
-
-	(void)data;
-	*restarting = (struct restarting){ handle, req, size };
-	txn_take_turn(handle->node->txn, restart_now, restarting);
-}
-
-static void act_rebase(struct handle *handle, fuse_req_t req, const char *data, size_t size)
-{
-	(void)data;
-	reply_new_round(handle, req, size, txn_rebase(handle->node->txn));
-}
-
-/* The writes of one open follow each other. */
-static void act_message(struct handle *handle, fuse_req_t req, const char *data, size_t size)
-{
-	int r;
-
-	pthread_mutex_lock(&handle->lock);
-	r = txn_set_message(handle->node->txn, data, size, handle->begun);
-	handle->begun = true;
-	pthread_mutex_unlock(&handle->lock);
-	control_reply_written(req, size, r);
-}
-
-static void act_isolation(struct handle *handle, fuse_req_t req, const char *data, size_t size)
-{
-	g_autofree char *word = g_strstrip(g_strndup(data, size));
-
-	control_reply_written(req, size, txn_set_isolation(handle->node->txn, word));
-}
-
-static void act_timeout(struct handle *handle, fuse_req_t req, const char *data, size_t size)
-{
-	g_autofree char *word = g_strstrip(g_strndup(data, size));
-
-	control_reply_written(req, size, txn_set_timeout(handle->node->txn, word));
 }
 
 /* ---- Polling -------------------------------------------------------------------- */

@@ -35,5 +35,6 @@ const char readme_text[] =
 	"\n"
 	"revision   grows by one with every commit. poll(2) wakes when it does.\n"
 	"status     the store: health, revision, counts, limits. One `name value` a line.\n"
+	"metrics    the same and more, counted and timed, for Prometheus.\n"
 	"\n"
 	"Everything but keys is text: lines, fields separated by one TAB, the key last.\n";

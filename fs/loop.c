@@ -261,7 +261,7 @@ void loop_step_down(void)
 static void set_handlers(struct loop *loop, struct sigaction old[static 3])
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	struct sigaction action = { .sa_handler = stop_by_signal, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_handler = stop_by_signal };
 
 	signal_fd = loop->stop_fd;
 	sigemptyset(&action.sa_mask);

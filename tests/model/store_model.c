@@ -8,7 +8,7 @@
  * were taken while the threads ran.
  *
  * usage: store_model [SEED [PROGRAMS]] */
-#include "tests/model/store_model_tree.h"
+#include "tests/model/store/tree.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* See store_model_tree.h. */
-#include "tests/model/store_model_tree.h"
+/* See tree.h. */
+#include "tests/model/store/tree.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -293,9 +293,13 @@ void past_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_fil
 	reply_open(req, handle, info);
 }
 
+/* The kernel reads ahead, and lets go of the handle as soon as it has the last answer. */
 void past_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 {
-	reply_bytes(req, handle->value, size, offset);
+	GBytes *value = handle->value ? g_bytes_ref(handle->value) : NULL;
+
+	reply_bytes(req, value, size, offset);
+	g_clear_pointer(&value, g_bytes_unref);
 }
 
 void past_opendir(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info)

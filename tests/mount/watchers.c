@@ -244,6 +244,8 @@ int main(int argc, char **argv)
 	commit_end();
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(all[i].thread, NULL);
+	g_free(all);
+	g_rand_free(random);
 	printf("%u watchers, %u commits, %u failures\n", started, commits, atomic_load(&failures));
 	return atomic_load(&failures) ? 1 : 0;
 }

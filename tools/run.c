@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,9 @@ struct run_job {
 	char *what_runs;   /* the commit message where there is no other */
 	struct mount *mount;
 	struct txn_directory *txn;
+	char *at_directory; /* with --at, absolute; else NULL */
+	char *directory;    /* where COMMAND begins, if that is not where we are */
+	struct run_at at;
 	struct run_process process;
 	struct run_signals signals;
 	struct run_input *input;
@@ -48,6 +52,8 @@ static void job_done(struct run_job *job)
 	run_signals_done(&job->signals);
 	run_input_free(job->input);
 	g_free(job->idle_timeout);
+	g_free(job->at_directory);
+	g_free(job->directory);
 }
 
 /* ---- The command -------------------------------------------------------------- */
@@ -83,16 +89,50 @@ static char *describe(const char *script, char **words)
 	return g_strconcat(valid, "...", NULL);
 }
 
+/* The working directory of a process stays what it was when something is mounted on it, or
+ * above. Who stands in DIR shall see the view there. */
+static char *find_covered_directory(const char *at)
+{
+	g_autofree char *current = g_get_current_dir();
+	char *real = realpath(at, NULL);
+	size_t length = real != NULL ? strlen(real) : 0;
+	bool covered = length > 0 && strncmp(current, real, length) == 0 &&
+		       (current[length] == '/' || current[length] == '\0');
+
+	free(real);
+	return covered ? g_steal_pointer(&current) : NULL;
+}
+
+/* Where COMMAND finds the view. */
+static const char *view_of(const struct run_job *job)
+{
+	return job->at_directory != NULL ? job->at_directory : job->txn->keys;
+}
+
+static void prepare_at(struct run_job *job)
+{
+	job->at = (struct run_at){
+		.directory = job->at_directory,
+		.view = job->txn->keys,
+		.key = job->options.path,
+	};
+	job->process.at = &job->at;
+	job->directory = find_covered_directory(job->at_directory);
+	job->process.directory = job->directory;
+}
+
 static void prepare_process(struct run_job *job, char **words)
 {
 	char **environment = g_get_environ();
 
 	environment = g_environ_setenv(environment, "COMMITFS_TXN", job->txn->path, TRUE);
-	environment = g_environ_setenv(environment, "COMMITFS_KEYS", job->txn->keys, TRUE);
+	environment = g_environ_setenv(environment, "COMMITFS_KEYS", view_of(job), TRUE);
 	job->process.environment = environment;
-	job->process.argv = make_argv(job->options.script, words, job->txn->keys);
+	job->process.argv = make_argv(job->options.script, words, view_of(job));
+	if (job->at_directory != NULL)
+		prepare_at(job);
 	if (job->options.in_view || job->options.script != NULL)
-		job->process.directory = job->txn->keys;
+		job->process.directory = view_of(job);
 }
 
 /* ---- What is said --------------------------------------------------------------- */
@@ -383,6 +423,11 @@ static int start(struct run_job *job, char **words)
 	job->mount = mounts_find_commitfs(job->point, "run a command on");
 	if (job->mount == NULL)
 		return EXIT_NO_MOUNT;
+	if (job->options.at != NULL) {
+		job->at_directory = run_at_find_directory(job->options.at);
+		if (job->at_directory == NULL)
+			return EXIT_USAGE;
+	}
 	job->input = run_input_new();
 	r = run_signals_init(&job->signals);
 	if (r < 0)
@@ -429,6 +474,11 @@ const struct command run_command = {
 		"  COMMITFS_TXN the transaction, MNT/txn/NAME\n"
 		"What it does elsewhere, in MNT/keys too, is not part of the transaction.\n"
 		"\n"
+		"With --at DIR the view, or the directory KEY in it, is shown at DIR, to COMMAND\n"
+		"alone, so that a program that knows only its path becomes a transaction. DIR must\n"
+		"exist; it is what -C, {} and COMMITFS_KEYS mean then. As an ordinary user this\n"
+		"takes user namespaces; files of others seem to be nobody's there.\n"
+		"\n"
 		"When somebody else has changed what COMMAND read or wrote meanwhile, nothing is\n"
 		"committed either: the conflict is told on standard error, and after a random\n"
 		"time, twice as long at each retry, COMMAND runs again on a new snapshot. So it\n"
@@ -462,6 +512,7 @@ const struct command run_command = {
 		"  commitfs run /mnt -c 'echo $(($(cat count) + 1)) > count'\n"
 		"  commitfs run -m 'new prices' /mnt -- cp -r prices {}/shop\n"
 		"  commitfs run -C /mnt -- make config < answers\n"
+		"  commitfs run --at /etc/app --path app /mnt -- make install\n"
 		"  commitfs run --retries=0 --keep /mnt -- sed -i s/old/new/ {}/etc/hosts",
 	.run = run,
 };

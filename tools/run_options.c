@@ -17,6 +17,8 @@ void run_options_done(struct run_options *options)
 	g_free(options->script);
 	g_free(options->isolation);
 	g_free(options->message);
+	g_free(options->at);
+	g_free(options->path);
 }
 
 /* Options end at the first --; what follows is the command's. */
@@ -39,6 +41,10 @@ static bool parse(struct run_options *options, const struct command *command, in
 		  "Run 'sh -eu -c SCRIPT' in the view; ARGs are its $1 and so on", "SCRIPT" },
 		{ "in-view", 'C', 0, G_OPTION_ARG_NONE, &options->in_view,
 		  "Run COMMAND with the view as its working directory", NULL },
+		{ "at", 0, 0, G_OPTION_ARG_FILENAME, &options->at,
+		  "Run COMMAND where the directory DIR is the view, for it alone", "DIR" },
+		{ "path", 0, 0, G_OPTION_ARG_FILENAME, &options->path,
+		  "With --at: DIR is not the whole view, but the directory KEY in it", "KEY" },
 		{ "retries", 0, 0, G_OPTION_ARG_INT, &options->retries,
 		  "How often to run it again after a conflict (default 10)", "N" },
 		{ "isolation", 0, 0, G_OPTION_ARG_FILENAME, &options->isolation,
@@ -65,6 +71,10 @@ static int check(const struct run_options *options, char **words)
 				    "cannot run 'run': no command was given; expected: "
 				    "commitfs run [options] MNT -- COMMAND ARG... or -c SCRIPT; "
 				    "see: commitfs run --help");
+	if (options->path != NULL && options->at == NULL)
+		return command_fail(EXIT_USAGE,
+				    "cannot run 'run': --path=%s: it goes with --at=DIR",
+				    options->path);
 	if (options->retries < 0 || options->retries > MAX_RETRIES)
 		return command_fail(EXIT_USAGE, "cannot run 'run': --retries=%d: expected 0 to %d",
 				    options->retries, MAX_RETRIES);

@@ -7,6 +7,8 @@ struct run_options {
 	char *script;
 	char *isolation;
 	char *message;
+	char *at;   /* where the view is shown */
+	char *path; /* the key that is shown there */
 	int retries;
 	int conflict_code; /* what to exit with after the last conflict */
 	gboolean in_view;  /* the view as working directory */

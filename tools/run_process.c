@@ -93,10 +93,15 @@ int run_signals_wait(const struct run_signals *signals, int timeout_ms)
 static _Noreturn void child_main(const struct run_process *process,
 				 const struct run_signals *signals, int input_fd)
 {
+	int exit_code;
+
 	sigprocmask(SIG_SETMASK, &signals->before, NULL);
 	if (input_fd != STDIN_FILENO && dup2(input_fd, STDIN_FILENO) < 0)
 		_exit(command_fail(EXIT_CANNOT_RUN, "cannot give '%s' its input: %s",
 				   process->argv[0], g_strerror(errno)));
+	exit_code = process->at != NULL ? run_at_enter(process->at) : 0;
+	if (exit_code != 0)
+		_exit(exit_code);
 	if (process->directory != NULL && chdir(process->directory) < 0)
 		_exit(command_fail(EXIT_CANNOT_RUN, "cannot run '%s' in '%s': %s", process->argv[0],
 				   process->directory, g_strerror(errno)));

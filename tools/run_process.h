@@ -2,6 +2,7 @@
  * run_signals_init on they are blocked and waited for, in the one thread there is. */
 #pragma once
 
+#include "tools/run_at.h"
 #include "tools/run_input.h"
 
 #include <signal.h>
@@ -22,7 +23,8 @@ int run_signals_wait(const struct run_signals *signals, int timeout_ms);
 struct run_process {
 	char **argv;
 	char **environment;
-	const char *directory; /* NULL: that of this process */
+	const char *directory;	 /* NULL: that of this process */
+	const struct run_at *at; /* NULL: in the namespace of this process */
 };
 
 struct run_ending {

@@ -33,6 +33,7 @@ extern const struct command mount_command;
 extern const struct command umount_command;
 extern const struct command status_command;
 extern const struct command run_command;
+extern const struct command edit_command;
 extern const struct command eval_command;
 extern const struct command bench_command;
 extern const struct command log_command;

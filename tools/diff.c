@@ -4,6 +4,7 @@
  * compare where no commit has changed a key: then its time of change is the same. For a
  * transaction it goes by `writes`, and compares `base` with what was written there; neither
  * is recorded. diff(1) compares texts. */
+#include "tools/colour.h"
 #include "tools/command.h"
 #include "tools/mount_file.h"
 #include "tools/path_copy.h"
@@ -94,8 +95,10 @@ static const char *label_of(const struct entry *entry)
 
 static int print_texts(const struct entry *old, const struct entry *new)
 {
-	const char *argv[] = { "diff",	      "-u", "--label",	  label_of(old), "--label",
-			       label_of(new), "--", file_of(old), file_of(new),	 NULL };
+	const char *argv[] = { "diff",	      "-u",	     colour_diff_option(STDOUT_FILENO),
+			       "--label",     label_of(old), "--label",
+			       label_of(new), "--",	     file_of(old),
+			       file_of(new),  NULL };
 	g_autoptr(GError) error = NULL;
 
 	fflush(stdout);

@@ -15,6 +15,7 @@ static const struct command *const commands[] = {
 	&umount_command,
 	&status_command,
 	&run_command,
+	&edit_command,
 	&eval_command,
 	&bench_command,
 	&log_command,

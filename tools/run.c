@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/run_options.h"
 #include "tools/run_process.h"
+#include "tools/txn_advice.h"
 #include "tools/txn_directory.h"
 
 #include <errno.h>
@@ -166,24 +167,9 @@ static int fail_in_txn(const struct run_job *job, const char *action, int error)
 			    reason);
 }
 
-/* The line in `commit` without the advice at its end, which is for those who began the
- * transaction themselves. */
-static char *read_conflict(const struct txn_directory *txn)
-{
-	g_autofree char *line = NULL;
-	char *advice;
-
-	if (txn_directory_read(txn, "commit", &line) < 0)
-		return g_strdup("conflict");
-	advice = strstr(line, "; all in conflicts");
-	if (advice != NULL)
-		*advice = '\0';
-	return g_steal_pointer(&line);
-}
-
 static void print_retry(const struct run_job *job, int delay_ms)
 {
-	g_autofree char *conflict = read_conflict(job->txn);
+	g_autofree char *conflict = txn_advice_read_conflict(job->txn);
 
 	command_fail(0, "cannot commit %s on '%s': %s; running it again in %d ms, retry %d of %d",
 		     job->command, job->point, conflict, delay_ms, job->retry + 1,
@@ -198,37 +184,6 @@ static void print_committed(const struct run_job *job)
 		return;
 	command_fail(0, "%s on '%s': %s, after %d %s", job->command, job->point, line, job->retry,
 		     job->retry == 1 ? "retry" : "retries");
-}
-
-/* For a shell, and as people would write it where that is enough. */
-static char *quote(const char *path)
-{
-	size_t plain = strspn(path, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "/._-+,:@%=");
-
-	return path[plain] == '\0' ? g_strdup(path) : g_shell_quote(path);
-}
-
-static void print_kept(const struct run_job *job)
-{
-	g_autofree char *path = quote(job->txn->path);
-	g_autofree char *point = quote(job->mount->point);
-	g_autofree char *state = NULL;
-
-	/* It may be over: then there is nothing left to look at. */
-	if (txn_directory_read(job->txn, "commit", &state) < 0 || g_str_has_prefix(state, "over"))
-		return;
-	command_fail(0, "the transaction is kept: %s", job->txn->path);
-	fprintf(stderr, "  to see what it wrote:    cat %s/writes\n", path);
-	fprintf(stderr, "  to compare it with now:  diff -r %s/keys %s/keys\n", point, path);
-	if (g_str_has_prefix(state, "conflict"))
-		fprintf(stderr,
-			"  to see what conflicts:   cat %s/conflicts\n"
-			"  to commit it all the same, having looked:\n"
-			"                           echo > %s/rebase && echo MESSAGE > %s/commit\n",
-			path, path, path);
-	else
-		fprintf(stderr, "  to commit it:            echo MESSAGE > %s/commit\n", path);
-	fprintf(stderr, "  to drop it:              rmdir %s\n", path);
 }
 
 /* ---- The transaction ------------------------------------------------------------ */
@@ -300,7 +255,7 @@ static void end_txn(const struct run_job *job, bool keep)
 	}
 	if (job->idle_timeout != NULL)
 		txn_directory_write(job->txn, "timeout", job->idle_timeout);
-	print_kept(job);
+	txn_advice_print_kept(job->mount, job->txn);
 }
 
 /* ---- Running -------------------------------------------------------------------- */
@@ -363,7 +318,7 @@ static int begin_again(struct run_job *job, gint64 run_us)
 
 static int give_up(const struct run_job *job)
 {
-	g_autofree char *conflict = read_conflict(job->txn);
+	g_autofree char *conflict = txn_advice_read_conflict(job->txn);
 
 	if (run_input_is_terminal(job->input))
 		command_fail(0, "cannot commit %s on '%s': %s", job->command, job->point, conflict);
@@ -373,6 +328,7 @@ static int give_up(const struct run_job *job)
 			     "later, with more --retries%s",
 			     job->command, job->point, conflict, job->options.retries,
 			     job->options.keep ? "" : ", or with --keep to see all of it");
+	txn_advice_print_others(job->txn);
 	return job->options.conflict_code;
 }
 

@@ -44,7 +44,7 @@ static bool parse(struct run_options *options, const struct command *command, in
 		{ "at", 0, 0, G_OPTION_ARG_FILENAME, &options->at,
 		  "Run COMMAND where the directory DIR is the view, for it alone", "DIR" },
 		{ "path", 0, 0, G_OPTION_ARG_FILENAME, &options->path,
-		  "With --at: DIR is not the whole view, but the directory KEY in it", "KEY" },
+		  "Show there not the whole view, but the directory KEY in it", "KEY" },
 		{ "retries", 0, 0, G_OPTION_ARG_INT, &options->retries,
 		  "How often to run it again after a conflict (default 10)", "N" },
 		{ "isolation", 0, 0, G_OPTION_ARG_FILENAME, &options->isolation,

@@ -39,7 +39,7 @@ commands() {
 # options COMMAND: long and short
 options() {
 	"$COMMITFS" help "$1" | awk '/^$/ { on = 0 } /^Options:/ { on = 1 } on && /^  -/' |
-		grep -oE -- ' (-[a-zA-Z],)? *--[a-z-]+' | tr -d ', ' | sed -E 's/^(-[a-zA-Z])--/\1 --/' |
+		grep -oE -- '^  (-[a-zA-Z],)? *--[a-z-]+' | tr -d ', ' | sed -E 's/^(-[a-zA-Z])--/\1 --/' |
 		tr ' ' '\n'
 }
 

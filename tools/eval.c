@@ -1,6 +1,7 @@
 /* commitfs eval: writes a program to MNT/eval and prints the reply, or checks a text without
  * any mount. */
 #include "tools/command.h"
+#include "tools/eval_advice.h"
 #include "tools/mounts.h"
 
 #include "fs/fs.h"
@@ -17,6 +18,7 @@ enum { EXIT_FAILURE_BRANCH = 1, CHUNK_BYTES = 1 << 17 };
 struct eval_options {
 	gboolean check;
 	gboolean json;
+	gboolean verbose;
 };
 
 /* ---- Reading and writing -------------------------------------------------------- */
@@ -101,7 +103,7 @@ static int check(const struct eval_options *options, const GString *text)
 /* ---- Running -------------------------------------------------------------------- */
 
 /* Prints the reply and tells what it means. */
-static int take_reply(int fd, const char *path)
+static int take_reply(int fd, const char *path, const struct mount *advised)
 {
 	g_autoptr(GString) reply = g_string_new(NULL);
 	int r = read_all(fd, UINT64_MAX, reply);
@@ -110,6 +112,10 @@ static int take_reply(int fd, const char *path)
 		return command_fail(EXIT_STORE, "cannot read the reply from '%s': %s", path,
 				    g_strerror(-r));
 	print(reply);
+	if (advised != NULL) {
+		fflush(stdout);
+		eval_advice_print(advised, reply->str);
+	}
 	if (g_str_has_prefix(reply->str, "SUCCESS") ||
 	    g_str_has_prefix(reply->str, "{\"status\":\"success\""))
 		return 0;
@@ -120,7 +126,15 @@ static int take_reply(int fd, const char *path)
 	return fsync(fd) == 0 || errno == EINVAL ? EXIT_USAGE : EXIT_STORE;
 }
 
-static int run_on(int fd, const char *path, const struct eval_options *options, GString *text)
+/* The reply is for programs: people get it in words, too. */
+static const struct mount *who_is_advised(const struct mount *mount,
+					  const struct eval_options *options)
+{
+	return options->verbose || (!options->json && isatty(STDERR_FILENO)) ? mount : NULL;
+}
+
+static int run_on(int fd, const char *path, const struct mount *mount,
+		  const struct eval_options *options, GString *text)
 {
 	int r;
 
@@ -137,7 +151,7 @@ static int run_on(int fd, const char *path, const struct eval_options *options, 
 	if (r < 0)
 		return command_fail(EXIT_STORE, "cannot write the program to '%s': %s", path,
 				    g_strerror(-r));
-	return take_reply(fd, path);
+	return take_reply(fd, path, who_is_advised(mount, options));
 }
 
 static int fail_to_open(const char *path, const char *mount_point, int error)
@@ -162,7 +176,7 @@ static int evaluate(const char *mount_point, const struct eval_options *options,
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return fail_to_open(path, mount_point, errno);
-	exit_code = run_on(fd, path, options, text);
+	exit_code = run_on(fd, path, mount, options, text);
 	close(fd);
 	return exit_code;
 }
@@ -174,6 +188,8 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "check", 0, 0, G_OPTION_ARG_NONE, &options.check,
 		  "Only check the program; there is no MNT then", NULL },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print the reply as JSON", NULL },
+		{ "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose,
+		  "Explain on standard error which compares failed (on a terminal: always)", NULL },
 		G_OPTION_ENTRY_NULL,
 	};
 	g_autoptr(GString) text = g_string_new(NULL);
@@ -200,7 +216,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command eval_command = {
 	.name = "eval",
-	.arguments = "MNT [FILE]",
+	.arguments = "[options] MNT [FILE]",
 	.optional = 2,
 	.summary = "Run an If/Then/Else program atomically and print its reply",
 	.description =
@@ -214,6 +230,9 @@ const struct command eval_command = {
 		"Operations:  put KEY VALUE, put KEY <<END, get KEY, del KEY, with --prefix --limit\n"
 		"             --keys-only --count-only --prev-kv; add KEY N, min KEY N, max KEY N,\n"
 		"             append KEY TEXT; and txn {, a program, }.\n"
+		"\n"
+		"When a compare did not hold, a person at a terminal (or with --verbose) is told\n"
+		"which one, what is there instead, and who put it there and why.\n"
 		"\n"
 		"Exits with 0 when the compares held, 1 when they did not, 64 when it is no program\n"
 		"or was refused, and 74 when the store failed.\n"

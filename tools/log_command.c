@@ -211,7 +211,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command log_command = {
 	.name = "log",
-	.arguments = "MNT",
+	.arguments = "[options] MNT",
 	.summary = "Show who changed what, when and why",
 	.description = "Shows the commits of a mount, the oldest retained first: id of the\n"
 		       "transaction, revision, time, uid, pid, command, number of keys changed,\n"

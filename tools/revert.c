@@ -3,8 +3,8 @@
  * The keys it changed are what MNT/watch tells of it. Each must be now what the commit made
  * it, and becomes what it was before. */
 #include "tools/command.h"
+#include "tools/last_commit.h"
 #include "tools/mount_file.h"
-#include "tools/mount_status.h"
 #include "tools/number.h"
 #include "tools/path_copy.h"
 #include "tools/undo.h"
@@ -73,28 +73,14 @@ static bool is_unchanged(const struct stat *after, const struct stat *now)
 	return path_is_same(after, now);
 }
 
-/* Who did it, as far as it can be told. */
 static void print_conflict(const struct revert_job *job, const char *key)
 {
-	g_autofree char *name = g_build_filename("meta", key, NULL);
-	g_autoptr(GString) escaped = g_string_new(NULL), text = g_string_new(NULL);
-	g_autofree char *revision = NULL, *uid = NULL, *command = NULL, *time = NULL;
-	int fd = mount_file_open(job->mount, name, O_RDONLY);
+	g_autofree char *commit = last_commit_describe(job->mount, key);
+	g_autoptr(GString) escaped = g_string_new(NULL);
 
 	text_append_escaped(escaped, key);
-	if (fd >= 0 && mount_file_read(fd, text) == 0) {
-		revision = mount_status_get(text->str, "mod_revision");
-		uid = mount_status_get(text->str, "uid");
-		command = mount_status_get(text->str, "command");
-		time = mount_status_get(text->str, "time");
-	}
-	if (fd >= 0)
-		close(fd);
-	if (revision && uid && command && time)
-		fprintf(stderr, "%s\tchanged at revision %s by uid %s, %s, at %s\n", escaped->str,
-			revision, uid, command, time);
-	else
-		fprintf(stderr, "%s\tis another or gone now\n", escaped->str);
+	fprintf(stderr, "%s\t%s\n", escaped->str,
+		commit != NULL ? commit : "is another or gone now");
 }
 
 static int check_keys(const struct revert_job *job, const char *view)
@@ -241,7 +227,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command revert_command = {
 	.name = "revert",
-	.arguments = "MNT REVISION",
+	.arguments = "[options] MNT REVISION",
 	.summary = "Undo one commit, in a new one",
 	.description =
 		"Makes the keys that the commit of REVISION changed what they were before it, in\n"

@@ -136,7 +136,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command watch_command = {
 	.name = "watch",
-	.arguments = "MNT [PREFIX]",
+	.arguments = "[options] MNT [PREFIX]",
 	.summary = "Follow the changes below a key, or run a command for each",
 	.description =
 		"Prints each change below PREFIX (all, without it) as a line: what was done,\n"

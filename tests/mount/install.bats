@@ -40,7 +40,7 @@ commands() {
 options() {
 	"$COMMITFS" help "$1" | awk '/^$/ { on = 0 } /^Options:/ { on = 1 } on && /^  -/' |
 		grep -oE -- '^  (-[a-zA-Z],)? *--[a-z-]+' | tr -d ', ' | sed -E 's/^(-[a-zA-Z])--/\1 --/' |
-		tr ' ' '\n'
+		tr ' ' '\n' | sort -u
 }
 
 needs_pages() {

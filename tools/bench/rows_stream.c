@@ -50,33 +50,117 @@ static char *transfer_program(const struct client *client, const guint pair[stat
 			       name, from, name, to, name, from, name, to);
 }
 
-static int transfer_by_program(struct client *client)
+/* Writes a program and reads its reply. *ret_success: not FAILURE. */
+static int ask(struct client *client, const char *program, char *reply, size_t reply_size,
+	       bool *ret_success)
 {
 	int fd = GPOINTER_TO_INT(client->state);
-	g_autofree char *program = NULL;
-	char reply[1024];
-	guint pair[2];
+	int r = file_write(fd, program, strlen(program));
 	ssize_t size;
-	int r;
 
-	client_random_pair(client, client->row->keys, pair);
-	program = transfer_program(client, pair);
-	r = file_write(fd, program, strlen(program));
 	if (r < 0)
 		return client_fail_at(client, "write to", "eval", r);
-	size = read(fd, reply, sizeof(reply) - 1);
+	size = read(fd, reply, reply_size - 1);
 	if (size < 0)
 		return client_fail_at(client, "read", "eval", -errno);
 	reply[size] = '\0';
-	if (!g_str_has_prefix(reply, "SUCCESS "))
+	*ret_success = g_str_has_prefix(reply, "SUCCESS ");
+	if (!*ret_success && !g_str_has_prefix(reply, "FAILURE "))
 		return client_fail(client, -EPROTO, "eval replied: %.*s", (int)strcspn(reply, "\n"),
 				   reply);
 	return 0;
 }
 
+static int transfer_by_program(struct client *client)
+{
+	g_autofree char *program = NULL;
+	char reply[1024];
+	guint pair[2];
+	bool success;
+	int r;
+
+	client_random_pair(client, client->row->keys, pair);
+	program = transfer_program(client, pair);
+	r = ask(client, program, reply, sizeof(reply), &success);
+	if (r == 0 && !success)
+		r = client_fail(client, -EPROTO, "eval found no account");
+	return r;
+}
+
 static const struct workload program_workload = {
 	.open = open_eval,
 	.step = transfer_by_program,
+	.close = close_eval,
+};
+
+/* ---- Optimistic programs -------------------------------------------------------- */
+
+struct seen_account {
+	unsigned long long revision;
+	int value;
+};
+
+/* Reads what `get` says of the two keys. */
+static int see(struct client *client, char keys[2][2 * SITE_NAME_MAX],
+	       struct seen_account ret[static 2])
+{
+	g_autofree char *program = g_strdup_printf("get \"%s\"\nget \"%s\"\n", keys[0], keys[1]);
+	const char *line;
+	char reply[1024];
+	bool success;
+	int r = ask(client, program, reply, sizeof(reply), &success);
+
+	line = reply;
+	for (int i = 0; r == 0 && i < 2; i++) {
+		line = strstr(line, "\nget 1\n");
+		if (!line ||
+		    sscanf(line, "\nget 1\n%llu %*u %*s\n%d", &ret[i].revision, &ret[i].value) != 2)
+			return client_fail(client, -EPROTO, "eval found no account");
+		line++;
+	}
+	return r;
+}
+
+/* What a client of etcd does: looks, and writes if nothing has changed since. */
+static int try_optimistic(struct client *client, char keys[2][2 * SITE_NAME_MAX], bool *ret_success)
+{
+	g_autofree char *program = NULL;
+	struct seen_account seen[2];
+	char reply[1024];
+	int r = see(client, keys, seen);
+
+	if (r < 0)
+		return r;
+	program = g_strdup_printf("mod(\"%s\") = %llu\nmod(\"%s\") = %llu\n\n"
+				  "put \"%s\" %d\nput \"%s\" %d\n\n",
+				  keys[0], seen[0].revision, keys[1], seen[1].revision, keys[0],
+				  seen[0].value - 1, keys[1], seen[1].value + 1);
+	return ask(client, program, reply, sizeof(reply), ret_success);
+}
+
+static int transfer_optimistic(struct client *client)
+{
+	char keys[2][2 * SITE_NAME_MAX];
+	bool success = false;
+	guint pair[2];
+	int r = 0;
+
+	client_random_pair(client, client->row->keys, pair);
+	for (int i = 0; i < 2; i++) {
+		char name[SITE_NAME_MAX];
+
+		site_key_name(pair[i], client->row->keys, name);
+		snprintf(keys[i], sizeof(keys[i]), "%s/accounts/%s", client->bench->site.name,
+			 name);
+	}
+	while (r == 0 && !success && !client_expired(client))
+		r = try_optimistic(client, keys, &success);
+	return r == 0 && !success ? -EAGAIN : r;
+}
+
+static const struct workload optimistic_workload = {
+	.open = open_eval,
+	.step = transfer_optimistic,
 	.close = close_eval,
 };
 
@@ -209,6 +293,14 @@ const struct row stream_rows[] = {
 	  .commits = -1,
 	  .missing = no_eval,
 	  .workload = &program_workload },
+	{ .name = "program-contention",
+	  .clients = 16,
+	  .keys = BENCH_HOT_KEYS,
+	  .kind = ROW_MOUNT,
+	  .commits = -1,
+	  .fairness = true,
+	  .missing = no_eval,
+	  .workload = &optimistic_workload },
 	{ .name = "watch",
 	  .clients = 1,
 	  .keys = SITE_ACCOUNTS,

@@ -256,6 +256,9 @@ static int share_value(struct fs *fs, struct node *node, GBytes **ret)
 		r = take_snapshot(fs, node, &snapshot);
 	if (r == 0)
 		r = snapshot_get(snapshot, key, &record);
+	/* Not an empty value: whoever restored it would lose what is there. */
+	if (r == 0 && record->purged)
+		r = -ENODATA;
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&fs->nodes.lock);

@@ -117,6 +117,11 @@ static int print_values(const struct entry *old, const struct entry *new)
 
 	if (r == 0)
 		r = load(new, &after);
+	if (r == -ENODATA) {
+		printf("--- %s\n+++ %s\npurged: the value is forgotten\n", label_of(old),
+		       label_of(new));
+		return 0;
+	}
 	if (r < 0 || (g_bytes_equal(before, after) && is_value(old) && is_value(new)))
 		return r;
 	/* diff(1) says nothing of an empty file that comes or goes. */

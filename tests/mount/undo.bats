@@ -189,7 +189,10 @@ binary: 3 -> 1 bytes"
 	echo "changed $D" >"$K/pw"; mkdir "$K/keep"
 	like "$(cat "$MNT/at/$r/$D/pw")" s3cret
 	"$COMMITFS" purge "$MNT" "$D/pw"
-	run ! grep -s s3cret "$MNT/at/$r/$D/pw"
+	like "$(cat "$MNT/at/$r/$D/pw" 2>&1)" "No data available"
+	# Not as if it had been empty: the value of now would be lost.
+	run ! "$COMMITFS" restore "$MNT" $r "$D/pw"
+	like "$("$COMMITFS" diff "$MNT" $r $((r + 2)) "$D/pw")" "purged: the value is forgotten"
 	is "$(cat "$K/pw")" "changed $D"
 	run ! grep -q "s3cret-$D" "$MNT/log"
 	unmount_store

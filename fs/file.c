@@ -431,6 +431,16 @@ static int value_in_view(struct fs *fs, struct handle *handle, GBytes **ret)
 	return r;
 }
 
+static GBytes *value_at_open(struct handle *handle)
+{
+	GBytes *value;
+
+	pthread_mutex_lock(&handle->lock);
+	value = handle->value ? g_bytes_ref(handle->value) : NULL;
+	pthread_mutex_unlock(&handle->lock);
+	return value;
+}
+
 void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 {
 	GBytes *value = NULL;
@@ -440,14 +450,45 @@ void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 		r = value_in_view(handle->fs, handle, &value);
 	else if (handle->session)
 		value = session_value(handle->session);
-	else if (handle->value)
-		value = g_bytes_ref(handle->value);
+	else
+		value = value_at_open(handle);
 	if (r < 0)
 		reply_error(req, r);
 	else
 		reply_bytes(req, value, size, offset);
 	if (value)
 		g_bytes_unref(value);
+}
+
+static void refresh_reader(struct handle *handle)
+{
+	struct fs *fs = handle->fs;
+	g_autoptr(record) record = NULL;
+	GBytes *old, *value = NULL;
+
+	if (tree_get(fs, handle->node, NULL, &record) < 0)
+		return; /* it has no name any more: nobody else writes it */
+	if (record->value)
+		value = share_value(fs, handle->node, record);
+	pthread_mutex_lock(&handle->lock);
+	old = handle->value;
+	handle->value = value;
+	pthread_mutex_unlock(&handle->lock);
+	g_clear_pointer(&old, g_bytes_unref);
+}
+
+void tree_refresh(struct handle *handle, pid_t tid)
+{
+	g_autoptr(GPtrArray) sessions = NULL;
+
+	/* A transaction has one value, that of its view. */
+	if (handle->node->kind != NODE_KEY || handle->node->tree->txn)
+		return;
+	if (!handle->session)
+		refresh_reader(handle);
+	sessions = session_find_writing(handle, tid);
+	for (guint i = 0; i < sessions->len; i++)
+		session_refresh(g_ptr_array_index(sessions, i));
 }
 
 /* ---- Writing -------------------------------------------------------------------- */

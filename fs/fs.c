@@ -4,6 +4,7 @@
 #include "fs/commit.h"
 #include "fs/control.h"
 #include "fs/housekeeper.h"
+#include "fs/lock.h"
 #include "fs/ops.h"
 #include "fs/session.h"
 #include "fs/tree.h"
@@ -63,6 +64,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->mounted_ns = g_get_real_time() * 1000;
 	fs->live = tree_new(view_new_live(store), NULL);
 	fs->handles = g_hash_table_new(NULL, NULL);
+	fs->locks = lock_table_new(fs);
 	node_table_init(&fs->nodes, registry, control_root());
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
@@ -183,6 +185,7 @@ void fs_free(struct fs *fs)
 		housekeeper_free(fs->housekeeper);
 	fs->housekeeper = NULL;
 	drop_handles(fs);
+	lock_table_free(fs->locks);
 	store_watch(fs->store, NULL, NULL);
 	if (fs->notifier && !notifier_free(fs->notifier))
 		return; /* its thread still has the session and us */

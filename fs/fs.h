@@ -3,7 +3,8 @@
  * Code outside fs/ includes this header and no other of fs/.
  *
  * Lock order: end hook of the registry -> node table -> housekeeper -> session -> registry
- * -> transaction -> accounts; left before right. A handle's lock is held while its listing
+ * -> transaction -> accounts; left before right. That of the lock table comes after libfuse's of a
+ * request and before none. A handle's lock is held while its listing
  * or text is made. No lock is held while submitting to a store, replying to the kernel or
  * notifying it. */
 #pragma once

@@ -11,6 +11,7 @@
 
 struct notifier;
 struct housekeeper;
+struct lock_table;
 
 struct fs {
 	struct fs_options options;    /* set once */
@@ -23,6 +24,7 @@ struct fs {
 	GHashTable *handles;		 /* of the node table's lock: all struct handle */
 	struct notifier *notifier;	 /* set once */
 	struct housekeeper *housekeeper; /* set once */
+	struct lock_table *locks;	 /* set once */
 	uid_t owner_uid;		 /* set once: who mounted */
 	gid_t owner_gid;		 /* set once */
 	int64_t mounted_ns;		 /* set once */
@@ -72,10 +74,12 @@ struct handle {
 	struct fs *fs;
 	struct node *node; /* held */
 	int flags;	   /* of open(2) */
+	gint locked;	   /* atomic: something was locked through it */
 
 	/* Keys. */
 	struct session *session; /* live, opened for writing */
-	GBytes *value;		 /* live, for reading: the value at OPEN, NULL: empty */
+	GBytes *value;		 /* lock; live, for reading: the value at OPEN, or when it
+				  * was locked; NULL: empty */
 	struct record *record;	 /* in a transaction, for reading: the record at OPEN */
 	uint64_t round;		 /* in a transaction: when it was opened */
 

@@ -1,4 +1,5 @@
 /* Replies to the kernel, and the handles they hand out. */
+#include "fs/lock.h"
 #include "fs/mount.h"
 #include "fs/session.h"
 
@@ -78,6 +79,7 @@ void handle_free(struct handle *handle)
 	struct fs *fs = handle->fs;
 	GBytes *unshared = NULL;
 
+	lock_released(handle);
 	pthread_mutex_lock(&fs->poll_lock);
 	g_hash_table_remove(fs->poll_handles, handle);
 	pthread_mutex_unlock(&fs->poll_lock);

@@ -11,6 +11,7 @@
 
 #include "fs/commit.h"
 #include "fs/descriptor.h"
+#include "fs/lock.h"
 #include "fs/tree.h"
 
 #include <errno.h>
@@ -171,6 +172,20 @@ bool session_owns_node(struct fs *fs, struct node *node, pid_t tid)
 	return false;
 }
 
+GPtrArray *session_find_writing(struct handle *handle, pid_t tid)
+{
+	g_autoptr(GPtrArray) sessions = sessions_of_node(handle->fs, handle->node);
+	GPtrArray *found = g_ptr_array_new_with_free_func((GDestroyNotify)session_unref);
+
+	for (guint i = 0; sessions && i < sessions->len; i++) {
+		struct session *session = g_ptr_array_index(sessions, i);
+
+		if (session == handle->session || session_is_of(session, tid))
+			g_ptr_array_add(found, session_ref(session));
+	}
+	return found;
+}
+
 /* ---- The private value ---------------------------------------------------------- */
 
 GBytes *session_value(struct session *session)
@@ -181,6 +196,25 @@ GBytes *session_value(struct session *session)
 	value = session->image ? g_bytes_ref(session->image) : NULL;
 	pthread_mutex_unlock(&session->lock);
 	return value;
+}
+
+/* A file that was to be created may have been by now, by another session on it. */
+void session_refresh(struct session *session)
+{
+	g_autoptr(record) record = NULL;
+	GBytes *old = NULL;
+
+	if (tree_get(session->fs, session->node, NULL, &record) < 0)
+		return;
+	pthread_mutex_lock(&session->lock);
+	if (!session->written && !session->replace && !session->committing &&
+	    session->refused == 0 && !session->discarded) {
+		old = session->image;
+		session->image = record->value ? g_bytes_ref(record->value) : NULL;
+		session->created = session->pending = false;
+	}
+	pthread_mutex_unlock(&session->lock);
+	g_clear_pointer(&old, g_bytes_unref);
 }
 
 static uint64_t size_locked(const struct session *session)
@@ -384,51 +418,75 @@ static void discard(struct session *session)
 	pthread_mutex_unlock(&session->lock);
 }
 
-static void commit_flushed(struct session *session, fuse_req_t req, int held)
+/* A FLUSH, until it is answered. */
+struct flush_request {
+	struct handle *handle;
+	fuse_req_t req;
+	uint64_t owner; /* of locks */
+};
+
+static void flushed(int error, void *arg)
+{
+	struct flush_request *request = arg;
+
+	lock_flushed(request->handle, request->owner);
+	reply_error(request->req, error);
+	g_free(request);
+}
+
+static void commit_flushed(struct session *session, struct flush_request *request, int held)
 {
 	if (held < 0)
 		g_atomic_int_inc(&session->fs->blind_flushes);
 	pthread_mutex_lock(&session->lock);
 	session->closed = held == 0;
 	pthread_mutex_unlock(&session->lock);
-	session_commit(session, reply_done, req);
+	session_commit(session, flushed, request);
 }
 
-void session_flush(struct session *session, fuse_req_t req)
+/* There is something to commit: is this the close(2) that does it? */
+static void flush_pending(struct session *session, struct flush_request *request, bool written)
 {
-	pid_t tid = fuse_req_ctx(req)->pid;
+	pid_t tid = fuse_req_ctx(request->req)->pid;
 	struct process flusher = { 0 };
-	bool pending, written, killed, committing;
-	int held;
+	bool killed;
+	int held = 1;
 
+	(void)process_read(tid, &flusher);
+	/* Threads that exit_group(2) of another one ends are marked as well. */
+	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) &&
+		 (flusher.exit_code & 0x7f);
+	if (written || killed)
+		held = held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING);
+	if (killed && held != 1) {
+		discard(session);
+	} else if (held != 1 || lock_is_held(request->handle, request->owner)) {
+		commit_flushed(session, request, held);
+		return;
+	} else if (!written) {
+		housekeeper_note_closing(session->fs->housekeeper, session);
+	}
+	flushed(0, request);
+}
+
+void session_flush(struct handle *handle, fuse_req_t req, uint64_t owner)
+{
+	struct session *session = handle->session;
+	struct flush_request *request = g_new(struct flush_request, 1);
+	bool pending, written, committing;
+
+	*request = (struct flush_request){ handle, req, owner };
 	pthread_mutex_lock(&session->lock);
 	pending = session->pending && !session->discarded;
 	written = session->written;
 	committing = session->committing;
 	pthread_mutex_unlock(&session->lock);
-	if (!pending && committing) {
-		session_commit(session, reply_done, req); /* durable when close(2) returns */
-		return;
-	}
-	if (!pending) {
-		reply_error(req, 0);
-		return;
-	}
-	(void)process_read(tid, &flusher);
-	/* Threads that exit_group(2) of another one ends are marked as well. */
-	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) &&
-		 (flusher.exit_code & 0x7f);
-	held = written || killed ? held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING) :
-				   1;
-	if (killed && held != 1) {
-		discard(session);
-	} else if (held != 1) {
-		commit_flushed(session, req, held);
-		return;
-	} else if (!written) {
-		housekeeper_note_closing(session->fs->housekeeper, session);
-	}
-	reply_error(req, 0);
+	if (pending)
+		flush_pending(session, request, written);
+	else if (committing)
+		session_commit(session, flushed, request); /* durable when close(2) returns */
+	else
+		flushed(0, request);
 }
 
 struct released_request {
@@ -442,6 +500,7 @@ static void released(int error, void *arg)
 	struct session *session = request->handle->session;
 
 	session_leave(session);
+	lock_released(request->handle); /* before whoever waits can ask for it */
 	housekeeper_session_ended(session->fs->housekeeper, session);
 	handle_free(request->handle);
 	reply_error(request->req, error);

@@ -184,14 +184,15 @@ void fs_free(struct fs *fs)
 	if (fs->housekeeper)
 		housekeeper_free(fs->housekeeper);
 	fs->housekeeper = NULL;
+	lock_table_end(fs->locks);
 	drop_handles(fs);
-	lock_table_free(fs->locks);
 	store_watch(fs->store, NULL, NULL);
 	if (fs->notifier && !notifier_free(fs->notifier))
 		return; /* its thread still has the session and us */
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	node_table_done(&fs->nodes);
+	lock_table_free(fs->locks);
 	view_free(fs->live->view);
 	tree_unref(fs->live);
 	g_hash_table_unref(fs->handles);

@@ -564,29 +564,28 @@ void lock_released(struct handle *handle)
 	answer_all(&granted, 0);
 }
 
-static gboolean take_requests(gpointer key, gpointer value, gpointer arg)
+void lock_table_end(struct lock_table *table)
 {
-	struct locked_file *file = key;
-	struct lock_request *request;
+	GQueue waiting = G_QUEUE_INIT;
+	struct locked_file *file;
+	GHashTableIter iter;
 
-	(void)value;
-	while ((request = g_queue_pop_head(&file->requests)) != NULL) {
-		request->file = NULL;
-		g_queue_push_tail(arg, request);
+	pthread_mutex_lock(&table->lock);
+	g_hash_table_iter_init(&iter, table->files);
+	while (g_hash_table_iter_next(&iter, (void **)&file, NULL)) {
+		struct lock_request *request;
+
+		while ((request = g_queue_pop_head(&file->requests)) != NULL) {
+			request->file = NULL;
+			g_queue_push_tail(&waiting, request);
+		}
 	}
-	return TRUE;
+	pthread_mutex_unlock(&table->lock);
+	answer_all(&waiting, -EINTR);
 }
 
 void lock_table_free(struct lock_table *table)
 {
-	GQueue waiting = G_QUEUE_INIT;
-
-	if (!table)
-		return;
-	pthread_mutex_lock(&table->lock);
-	g_hash_table_foreach_remove(table->files, take_requests, &waiting);
-	pthread_mutex_unlock(&table->lock);
-	answer_all(&waiting, -EINTR);
 	g_hash_table_unref(table->files);
 	pthread_mutex_destroy(&table->lock);
 	g_free(table);

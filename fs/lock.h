@@ -11,7 +11,8 @@
 struct lock_table;
 
 struct lock_table *lock_table_new(struct fs *fs);
-/* Who still waits is answered with EINTR. Accepts NULL. */
+/* The mount is gone: who still waits is answered with EINTR. Before any handle goes. */
+void lock_table_end(struct lock_table *table);
 void lock_table_free(struct lock_table *table);
 
 /* Requests; `owner` is the kernel's: of a process for fcntl(2), of an open file for flock(2)

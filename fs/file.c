@@ -3,6 +3,7 @@
  * direct I/O: a writer's open(O_TRUNC) empties the page cache that readers share. */
 #include "fs/tree.h"
 
+#include "fs/scratch.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -23,6 +24,8 @@ static GBytes *share_value(struct fs *fs, struct node *node, const struct record
 {
 	GBytes *shared, *old = NULL;
 
+	if (record->scratch)
+		return g_bytes_ref(record->value); /* its revisions say nothing */
 	pthread_mutex_lock(&fs->nodes.lock);
 	if (!node->value || node->value_revision < record->mod_revision) {
 		old = node->value;
@@ -301,6 +304,8 @@ static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const
 		return r;
 	template = template_new(fs, req, directory, mode);
 	r = node_reserve(&fs->nodes, parent, name, template, &node);
+	if (r == 0 && scratch_names_file(fs->scratch, key, info->flags))
+		node->scratch = true; /* nobody else knows of it yet */
 	if (r == -EEXIST && !(info->flags & O_EXCL)) {
 		int refused = may_join(fs, req, node, info->flags);
 
@@ -343,6 +348,8 @@ static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, co
 		return r;
 	program = tree_program(req, OP_PUT, key, directory, parent->ino, &op);
 	op->flags = info->flags & O_EXCL ? OP_EXCLUSIVE : 0;
+	if (scratch_names_file(fs->scratch, key, info->flags))
+		op->flags |= OP_SCRATCH;
 	op->mode = mode & 07777;
 	op->value = g_bytes_new(NULL, 0);
 	r = apply_in_view(fs, parent, program, &record);

@@ -6,6 +6,7 @@
 #include "fs/housekeeper.h"
 #include "fs/lock.h"
 #include "fs/ops.h"
+#include "fs/scratch.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 
@@ -65,6 +66,8 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->live = tree_new(view_new_live(store), NULL);
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->locks = lock_table_new(fs);
+	fs->scratch = scratch_names_new(options->scratch);
+	view_keep_scratch(fs->live->view, registry, commit_seen, fs);
 	node_table_init(&fs->nodes, registry, control_root());
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
@@ -174,6 +177,17 @@ static void drop_handles(struct fs *fs)
 	}
 }
 
+static void warn_of_scratch(struct fs *fs)
+{
+	uint64_t files, bytes;
+
+	view_count_scratch(fs->live->view, &files, &bytes);
+	if (files > 0)
+		g_message("unmounted; the scratch files of editors and tools are gone: "
+			  "%" G_GUINT64_FORMAT,
+			  files);
+}
+
 void fs_free(struct fs *fs)
 {
 	if (!fs)
@@ -193,6 +207,8 @@ void fs_free(struct fs *fs)
 		fuse_session_destroy(fs->session);
 	node_table_done(&fs->nodes);
 	lock_table_free(fs->locks);
+	warn_of_scratch(fs);
+	scratch_names_free(fs->scratch);
 	view_free(fs->live->view);
 	tree_unref(fs->live);
 	g_hash_table_unref(fs->handles);

@@ -18,6 +18,7 @@ struct fs_options {
 	const char *mount_point;
 	const char *source;	  /* what /proc/mounts shows */
 	const char *fuse_options; /* more of them, comma-separated; NULL: none */
+	const char *scratch;	  /* patterns, see scratch.h; NULL: the built-in ones */
 	bool private_mount;	  /* only root may enter a mount made by root */
 	unsigned workers;	  /* threads that serve requests */
 	uint64_t max_value_bytes;

@@ -12,6 +12,7 @@
 struct notifier;
 struct housekeeper;
 struct lock_table;
+struct scratch_names;
 
 struct fs {
 	struct fs_options options;    /* set once */
@@ -25,6 +26,7 @@ struct fs {
 	struct notifier *notifier;	 /* set once */
 	struct housekeeper *housekeeper; /* set once */
 	struct lock_table *locks;	 /* set once */
+	struct scratch_names *scratch;	 /* set once */
 	uid_t owner_uid;		 /* set once: who mounted */
 	gid_t owner_gid;		 /* set once */
 	int64_t mounted_ns;		 /* set once */

@@ -308,9 +308,30 @@ int session_truncate(struct session *session, uint64_t size)
 	return r;
 }
 
+/* True for mode and owner as they are committed. vim sets them after its fsync(2): that is no
+ * second commit. */
+static bool is_as_committed(struct session *session, const struct attributes *changes)
+{
+	g_autoptr(record) record = NULL;
+
+	if ((changes->mask & ATTRIBUTE_MTIME) ||
+	    tree_get(session->fs, session->node, NULL, &record) < 0)
+		return false;
+	return (!(changes->mask & ATTRIBUTE_MODE) || changes->mode == record->mode) &&
+	       (!(changes->mask & ATTRIBUTE_UID) || changes->uid == record->uid) &&
+	       (!(changes->mask & ATTRIBUTE_GID) || changes->gid == record->gid);
+}
+
 void session_change_attributes(struct session *session, const struct attributes *changes)
 {
+	bool nothing = is_as_committed(session, changes);
+
 	pthread_mutex_lock(&session->lock);
+	nothing = nothing && !session->pending && !session->committing;
+	if (nothing) {
+		pthread_mutex_unlock(&session->lock);
+		return;
+	}
 	attributes_merge(&session->changes, changes);
 	session->pending = session->written = true;
 	session->last_write_us = g_get_monotonic_time();

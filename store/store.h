@@ -47,6 +47,7 @@ enum record_type {
 struct record {
 	gint refs; /* atomic */
 	enum record_type type;
+	bool scratch;  /* made with OP_SCRATCH: in memory only, no part of any commit */
 	uint32_t mode; /* permission bits, 07777 */
 	uid_t uid;
 	gid_t gid;
@@ -181,6 +182,10 @@ enum {
 	OP_EXCLUSIVE = 1 << 0, /* put: -EEXIST when the key is there; rename: NOREPLACE */
 	OP_EXCHANGE = 1 << 1,  /* rename: the two change places */
 	OP_PRESENT = 1 << 2,   /* delete, rmdir: -ENOENT when absent */
+	OP_SCRATCH = 1 << 3,   /* put, symlink: what is created is a scratch file; to the store
+				* itself it means nothing */
+	OP_MOVED = 1 << 4,     /* put, symlink: what is created was elsewhere before, and keeps
+				* its owner whoever moves it */
 };
 
 struct program;

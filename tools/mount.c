@@ -104,6 +104,7 @@ static int serve_store(struct mount_job *job, struct store *store)
 	options.fuse_options = job->options.fuse_options->len > 0 ? job->options.fuse_options->str :
 								    NULL;
 	options.private_mount = job->options.private_mount;
+	options.scratch = job->options.scratch;
 	options.max_value_bytes = job->options.store.max_value_bytes;
 	options.ready = mount_is_ready;
 	options.ready_arg = job;

@@ -54,6 +54,7 @@ void mount_options_init(struct mount_options *options)
 void mount_options_done(struct mount_options *options)
 {
 	g_string_free(options->fuse_options, TRUE);
+	g_free(options->scratch);
 }
 
 static gboolean bad_value(GError **error, const char *name, const char *value, const char *expected)
@@ -128,6 +129,17 @@ static gboolean add_fuse_options(const char *name, const char *value, gpointer d
 	return TRUE;
 }
 
+static gboolean set_scratch(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+
+	(void)name;
+	(void)error;
+	g_free(options->scratch);
+	options->scratch = g_strdup(value);
+	return TRUE;
+}
+
 static gboolean set_private(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
@@ -176,6 +188,10 @@ const GOptionEntry mount_option_entries[] = {
 	  "Seconds after which any transaction ends (default 86400)", "SECONDS" },
 	{ "max-message", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of a commit message (default 4K)", "SIZE" },
+	{ "scratch", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_scratch),
+	  "Names of temporary files to keep in memory until they are renamed: globs, and "
+	  "'default' for those of common editors and tools (default: default)",
+	  "GLOB,...|none" },
 	{ "log-level", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_log_level),
 	  "error, warning, info (the default) or debug", "LEVEL" },
 	{ "options", 'o', 0, G_OPTION_ARG_CALLBACK, CALLBACK(add_fuse_options),

@@ -66,6 +66,8 @@ enum observation {
 	OBSERVE_LIST = 1 << 2,	 /* the entries of a directory */
 };
 
+struct registry;
+
 /* A tree as files see it: the live one, a transaction's, or a past one. */
 struct view;
 
@@ -73,6 +75,18 @@ struct view;
 struct view *view_new_live(struct store *store);
 /* The tree of `snapshot` (referenced): -EROFS for every program. */
 struct view *view_new_past(struct snapshot *snapshot);
+/* From now on the live view keeps what is created with OP_SCRATCH in memory, until it is renamed:
+ * then a put of it is the commit. Charged to `registry`. `watch(change, arg)` is told of each
+ * change of scratch files as of a commit, with revision 0, before its caller is. They are not
+ * in the store: snapshots, transactions and the log do not have them. Only programs of fs/'s
+ * form (one change of a name, or of a file) find them. */
+void view_keep_scratch(struct view *view, struct registry *registry, store_watch_fn *watch,
+		       void *arg);
+/* To be called with every commit of the store, first of all that its watcher does: scratch
+ * files follow their directories, and go when a key takes their place. */
+void view_commit_seen(struct view *view, const struct log_entry *commit);
+/* How many scratch files there are, and their bytes. */
+void view_count_scratch(struct view *view, uint64_t *ret_files, uint64_t *ret_bytes);
 void view_free(struct view *view); /* live and past ones; accepts NULL */
 
 /* As snapshot_get and snapshot_list (in byte order of names). Nothing is recorded.
@@ -99,7 +113,6 @@ void view_apply(struct view *view, struct program *program, program_done_fn *don
 /* ---- Transactions --------------------------------------------------------------- */
 
 struct txn;
-struct registry;
 
 enum txn_state {
 	TXN_OPEN,	/* reads are recorded, writes collected */

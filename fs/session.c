@@ -406,16 +406,24 @@ void session_fsync(struct session *session, fuse_req_t req)
 	session_commit(session, reply_done, req);
 }
 
-/* Whether the flusher or the opener can still write: 1 yes, 0 no, -EACCES unknown. */
-static int held_elsewhere(struct session *session, pid_t tid, bool exiting)
+/* Whether the opener, another process than the flusher, can still write. What it has while
+ * it replaces itself nobody can see: it closes what it does not keep by itself. */
+static int held_by_opener(struct session *session)
 {
-	uint64_t ino = session->node->ino;
-	/* Who exits has no table any more, and its /proc entry is root's. */
-	int held = exiting ? 0 : descriptor_is_open(tid, ino);
+	if (process_is_executing(session->opener.pid))
+		return 1;
+	return process_is_alive(&session->opener) ?
+		       descriptor_is_open(session->opener.pid, session->node->ino) :
+		       0;
+}
 
-	if (held == 0 && session->opener.pid != tid && process_is_alive(&session->opener))
-		held = descriptor_is_open(session->opener.pid, ino);
-	return held;
+/* Whether the flusher or the opener can still write: 1 yes, 0 no, -EACCES unknown. `going`:
+ * the flusher exits, or replaces itself: it has no table that can be read. */
+static int held_elsewhere(struct session *session, pid_t tid, bool going)
+{
+	int held = going ? 0 : descriptor_is_open(tid, session->node->ino);
+
+	return held == 0 && session->opener.pid != tid ? held_by_opener(session) : held;
 }
 
 /* What was written is lost with its writer. Whoever else still has the descriptor begins
@@ -469,16 +477,18 @@ static void commit_flushed(struct session *session, struct flush_request *reques
 static void flush_pending(struct session *session, struct flush_request *request, bool written)
 {
 	pid_t tid = fuse_req_ctx(request->req)->pid;
+	bool executing = process_is_executing(tid);
 	struct process flusher = { 0 };
 	bool killed;
 	int held = 1;
 
-	(void)process_read(tid, &flusher);
+	if (!executing)
+		(void)process_read(tid, &flusher);
 	/* Threads that exit_group(2) of another one ends are marked as well. */
 	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) &&
 		 (flusher.exit_code & 0x7f);
 	if (written || killed)
-		held = held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING);
+		held = held_elsewhere(session, tid, executing || (flusher.flags & PROCESS_EXITING));
 	if (killed && held != 1) {
 		discard(session);
 	} else if (held != 1 || lock_is_held(request->handle, request->owner)) {
@@ -551,7 +561,7 @@ bool session_is_released_soon(struct session *session)
 	releasing = session->releasing;
 	waiting = session->pending && !session->written && !session->discarded;
 	pthread_mutex_unlock(&session->lock);
-	return releasing || (waiting && held_elsewhere(session, session->opener.pid, false) == 0);
+	return releasing || (waiting && held_by_opener(session) == 0);
 }
 
 uid_t session_uid(const struct session *session)

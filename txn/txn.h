@@ -31,8 +31,13 @@ enum {
  * or it is in a pid namespace that is not seen from here (tid 0). */
 int process_read(pid_t tid, struct process *ret);
 
-/* True while that very process runs (a zombie does not). */
+/* True while that very process runs (a zombie does not). One that is_executing is taken to be. */
 bool process_is_alive(const struct process *process);
+
+/* True while the process replaces itself by execve(2). Then the kernel has locked most of what
+ * /proc tells of it until its close-on-exec descriptors are closed: who answers that close
+ * must not ask, or both wait for ever. */
+bool process_is_executing(pid_t tid);
 
 /* True when both are the same process, not merely the same number. */
 bool process_equal(const struct process *a, const struct process *b);

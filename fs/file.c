@@ -41,18 +41,20 @@ static GBytes *share_value(struct fs *fs, struct node *node, const struct record
 
 /* A reader's handle, or a session on what is there. */
 static struct handle *open_live(struct fs *fs, fuse_req_t req, struct node *node,
-				const struct record *record, struct fuse_file_info *info)
+				const struct record *record, bool create,
+				struct fuse_file_info *info)
 {
 	struct handle *handle = handle_new(fs, node, info->flags);
 	GBytes *value = record ? record->value : NULL;
 
-	if (writes(info->flags))
+	/* Who creates a name without writing it has created the file, too. */
+	if (writes(info->flags) || create)
 		handle->session = session_new(fs, node, req, info->flags, !record,
 					      info->flags & O_TRUNC ? NULL : value);
 	else if (value)
 		handle->value = share_value(fs, node, record);
 	info->direct_io = 1;
-	info->noflush = !writes(info->flags);
+	info->noflush = !handle->session;
 	return handle;
 }
 
@@ -65,7 +67,7 @@ static int open_reserved(struct fs *fs, fuse_req_t req, struct node *node,
 
 	if (!own)
 		return -ESTALE;
-	handle = open_live(fs, req, node, NULL, info);
+	handle = open_live(fs, req, node, NULL, false, info);
 	if (!writes(info->flags))
 		handle->value = session_value(own);
 	session_unref(own);
@@ -85,7 +87,7 @@ static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
 		r = tree_get_readable(fs, node, NULL, &record);
 	if (r < 0)
 		return r;
-	reply_open(req, open_live(fs, req, node, record, info), info);
+	reply_open(req, open_live(fs, req, node, record, false, info), info);
 	return 0;
 }
 
@@ -265,7 +267,8 @@ static int create_over(struct fs *fs, fuse_req_t req, struct node *parent, const
 	if (!node)
 		return -ESTALE;
 	record_attributes(node->tree, record, &attributes);
-	reply_create(req, open_live(fs, req, node, record, info), TIMEOUT_NONE, &attributes, info);
+	reply_create(req, open_live(fs, req, node, record, false, info), TIMEOUT_NONE, &attributes,
+		     info);
 	return 0;
 }
 
@@ -281,6 +284,43 @@ static int may_join(struct fs *fs, fuse_req_t req, struct node *node, int flags)
 	if (!template)
 		return -ESTALE; /* committed meanwhile: the kernel looks again, and checks */
 	return may_open(req, template, flags) ? 0 : -EACCES;
+}
+
+/* A new file until its CREATE is answered. */
+struct creation {
+	fuse_req_t req;
+	struct handle *handle;
+	struct stat attributes;
+	struct fuse_file_info info;
+};
+
+static void created(int error, void *arg)
+{
+	struct creation *creation = arg;
+	struct handle *handle = creation->handle;
+
+	if (error == 0) {
+		reply_create(creation->req, handle, TIMEOUT_NONE, &creation->attributes,
+			     &creation->info);
+	} else {
+		reply_error(creation->req, error);
+		node_forget(&handle->fs->nodes, handle->node->id, 1);
+		handle_free(handle);
+	}
+	g_free(creation);
+}
+
+/* What can only be read is complete, and committed at once. */
+static void finish_create(fuse_req_t req, struct handle *handle, const struct stat *attributes,
+			  const struct fuse_file_info *info)
+{
+	struct creation *creation = g_new(struct creation, 1);
+
+	*creation = (struct creation){ req, handle, *attributes, *info };
+	if (writes(info->flags))
+		created(0, creation);
+	else
+		session_commit(handle->session, created, creation);
 }
 
 static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
@@ -326,7 +366,7 @@ static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const
 	record_attributes(node->tree, template, &attributes);
 	attributes.st_ino = tree_ino(node->tree, node->ino);
 	/* Every walk over this name asks, since the answer depends on who asks. */
-	reply_create(req, open_live(fs, req, node, NULL, info), TIMEOUT_NONE, &attributes, info);
+	finish_create(req, open_live(fs, req, node, NULL, true, info), &attributes, info);
 	return 0;
 }
 

@@ -73,8 +73,8 @@ static bool has_sessions(struct fs *fs, struct node *node)
 	return has;
 }
 
-/* The process that writes sees its own changes of attributes, and the size of what has no
- * committed size yet. */
+/* The process that writes sees its own changes of attributes and its own size: sqlite rolls
+ * back by what fstat(2) says of the journal it has just written. */
 static void show_own(struct fs *fs, fuse_req_t req, struct node *node, struct stat *attributes)
 {
 	struct session *own = session_find_own(fs, node, fuse_req_ctx(req)->pid);
@@ -82,7 +82,7 @@ static void show_own(struct fs *fs, fuse_req_t req, struct node *node, struct st
 	if (!own)
 		return;
 	session_overlay_attributes(own, attributes);
-	if (node_state(&fs->nodes, node) == NODE_RESERVED)
+	if (node_state(&fs->nodes, node) == NODE_RESERVED || session_is_pending(own))
 		attributes->st_size = (off_t)session_size(own);
 	session_unref(own);
 }

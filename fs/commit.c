@@ -336,7 +336,8 @@ static void vanished_locked(struct seen *seen, const struct change *change, stru
 		record_unref(node->orphan);
 		node->orphan = record_copy(change->before);
 	}
-	node_note_vanished_locked(node, seen->commit->revision);
+	if (seen->commit->revision) /* a scratch file was never in the store */
+		node_note_vanished_locked(node, seen->commit->revision);
 	if (node->sessions && node->sessions->len > 0)
 		node->moved_to = g_strdup(find_created(seen->commit, node->ino));
 	if (node->moved_to)
@@ -367,7 +368,7 @@ static void settle_locked(struct node_table *table, const struct log_entry *comm
 {
 	if (node->state == NODE_RESERVED && find_created(commit, node->ino)) {
 		node_settle_locked(table, node);
-		node->create_revision = commit->revision;
+		node->create_revision = MAX(commit->revision, node->create_revision);
 	}
 }
 
@@ -410,12 +411,15 @@ void commit_seen(const struct log_entry *commit, void *arg)
 			     .commit = commit,
 			     .directories = g_array_new(FALSE, FALSE, sizeof(uint64_t)) };
 
+	view_commit_seen(seen.fs->live->view, commit);
 	table_follows(&seen, commit);
 	for (guint i = 0; i < seen.directories->len; i++)
 		fuse_lowlevel_notify_inval_inode(
 			seen.fs->session, g_array_index(seen.directories, uint64_t, i), -1, 0);
 	g_array_unref(seen.directories);
 	g_free(seen.parent_key);
+	if (!commit->revision)
+		return; /* a change of scratch files: no commit, and nothing to tell of */
 	past_commit_seen(seen.fs, commit);
 	control_wake_pollers(seen.fs);
 	watch_commit_seen(seen.fs->watch, commit);

@@ -7,6 +7,7 @@
 
 #include "fs/commit.h"
 #include "fs/rights.h"
+#include "fs/scratch.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ static GBytes *share_value(struct fs *fs, struct node *node, const struct record
 {
 	GBytes *shared, *old = NULL;
 
+	if (record->scratch)
+		return g_bytes_ref(record->value); /* its revisions say nothing */
 	pthread_mutex_lock(&fs->nodes.lock);
 	if (!node->value || node->value_revision < record->mod_revision) {
 		old = node->value;
@@ -42,18 +45,20 @@ static GBytes *share_value(struct fs *fs, struct node *node, const struct record
 
 /* A reader's handle, or a session on what is there. */
 static struct handle *open_live(struct fs *fs, fuse_req_t req, struct node *node,
-				const struct record *record, struct fuse_file_info *info)
+				const struct record *record, bool create,
+				struct fuse_file_info *info)
 {
 	struct handle *handle = handle_new(fs, node, info->flags);
 	GBytes *value = record ? record->value : NULL;
 
-	if (writes(info->flags))
+	/* Who creates a name without writing it has created the file, too. */
+	if (writes(info->flags) || create)
 		handle->session = session_new(fs, node, req, info->flags, !record,
 					      info->flags & O_TRUNC ? NULL : value);
 	else if (value)
 		handle->value = share_value(fs, node, record);
 	info->direct_io = 1;
-	info->noflush = !writes(info->flags);
+	info->noflush = !handle->session;
 	return handle;
 }
 
@@ -66,7 +71,7 @@ static int open_reserved(struct fs *fs, fuse_req_t req, struct node *node,
 
 	if (!own)
 		return -ESTALE;
-	handle = open_live(fs, req, node, NULL, info);
+	handle = open_live(fs, req, node, NULL, false, info);
 	if (!writes(info->flags))
 		handle->value = session_value(own);
 	session_unref(own);
@@ -86,7 +91,7 @@ static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
 		r = tree_get_readable(fs, node, NULL, &record);
 	if (r < 0)
 		return r;
-	reply_open(req, open_live(fs, req, node, record, info), info);
+	reply_open(req, open_live(fs, req, node, record, false, info), info);
 	return 0;
 }
 
@@ -271,7 +276,8 @@ static int create_over(struct fs *fs, fuse_req_t req, struct node *parent, const
 	if (!node)
 		return -ESTALE;
 	record_attributes(node->tree, record, &attributes);
-	reply_create(req, open_live(fs, req, node, record, info), TIMEOUT_NONE, &attributes, info);
+	reply_create(req, open_live(fs, req, node, record, false, info), TIMEOUT_NONE, &attributes,
+		     info);
 	return 0;
 }
 
@@ -287,6 +293,43 @@ static int may_join(struct fs *fs, fuse_req_t req, struct node *node, int flags)
 	if (!template)
 		return -ESTALE; /* committed meanwhile: the kernel looks again, and checks */
 	return may_open(req, template, flags) ? 0 : -EACCES;
+}
+
+/* A new file until its CREATE is answered. */
+struct creation {
+	fuse_req_t req;
+	struct handle *handle;
+	struct stat attributes;
+	struct fuse_file_info info;
+};
+
+static void created(int error, void *arg)
+{
+	struct creation *creation = arg;
+	struct handle *handle = creation->handle;
+
+	if (error == 0) {
+		reply_create(creation->req, handle, TIMEOUT_NONE, &creation->attributes,
+			     &creation->info);
+	} else {
+		reply_error(creation->req, error);
+		node_forget(&handle->fs->nodes, handle->node->id, 1);
+		handle_free(handle);
+	}
+	g_free(creation);
+}
+
+/* What can only be read is complete, and committed at once. */
+static void finish_create(fuse_req_t req, struct handle *handle, const struct stat *attributes,
+			  const struct fuse_file_info *info)
+{
+	struct creation *creation = g_new(struct creation, 1);
+
+	*creation = (struct creation){ req, handle, *attributes, *info };
+	if (writes(info->flags))
+		created(0, creation);
+	else
+		session_commit(handle->session, created, creation);
 }
 
 static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
@@ -310,6 +353,8 @@ static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const
 		return r;
 	template = template_new(fs, req, directory, mode);
 	r = node_reserve(&fs->nodes, parent, name, template, &node);
+	if (r == 0 && scratch_names_file(fs->scratch, key, info->flags))
+		node->scratch = true; /* nobody else knows of it yet */
 	if (r == -EEXIST && !(info->flags & O_EXCL)) {
 		int refused = may_join(fs, req, node, info->flags);
 
@@ -330,7 +375,7 @@ static int create_live(struct fs *fs, fuse_req_t req, struct node *parent, const
 	record_attributes(node->tree, template, &attributes);
 	attributes.st_ino = tree_ino(node->tree, node->ino);
 	/* Every walk over this name asks, since the answer depends on who asks. */
-	reply_create(req, open_live(fs, req, node, NULL, info), TIMEOUT_NONE, &attributes, info);
+	finish_create(req, open_live(fs, req, node, NULL, true, info), &attributes, info);
 	return 0;
 }
 
@@ -352,6 +397,8 @@ static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, co
 		return r;
 	program = tree_program(req, OP_PUT, key, directory, parent, &op);
 	op->flags = info->flags & O_EXCL ? OP_EXCLUSIVE : 0;
+	if (scratch_names_file(fs->scratch, key, info->flags))
+		op->flags |= OP_SCRATCH;
 	op->mode = mode & 07777;
 	op->value = g_bytes_new(NULL, 0);
 	r = apply_in_view(fs, parent, program, &record);
@@ -440,6 +487,16 @@ static int value_in_view(struct fs *fs, struct handle *handle, GBytes **ret)
 	return r;
 }
 
+static GBytes *value_at_open(struct handle *handle)
+{
+	GBytes *value;
+
+	pthread_mutex_lock(&handle->lock);
+	value = handle->value ? g_bytes_ref(handle->value) : NULL;
+	pthread_mutex_unlock(&handle->lock);
+	return value;
+}
+
 void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 {
 	GBytes *value = NULL;
@@ -449,14 +506,45 @@ void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 		r = value_in_view(handle->fs, handle, &value);
 	else if (handle->session)
 		value = session_value(handle->session);
-	else if (handle->value)
-		value = g_bytes_ref(handle->value);
+	else
+		value = value_at_open(handle);
 	if (r < 0)
 		reply_error(req, r);
 	else
 		reply_bytes(req, value, size, offset);
 	if (value)
 		g_bytes_unref(value);
+}
+
+static void refresh_reader(struct handle *handle)
+{
+	struct fs *fs = handle->fs;
+	g_autoptr(record) record = NULL;
+	GBytes *old, *value = NULL;
+
+	if (tree_get(fs, handle->node, NULL, &record) < 0)
+		return; /* it has no name any more: nobody else writes it */
+	if (record->value)
+		value = share_value(fs, handle->node, record);
+	pthread_mutex_lock(&handle->lock);
+	old = handle->value;
+	handle->value = value;
+	pthread_mutex_unlock(&handle->lock);
+	g_clear_pointer(&old, g_bytes_unref);
+}
+
+void tree_refresh(struct handle *handle, pid_t tid)
+{
+	g_autoptr(GPtrArray) sessions = NULL;
+
+	/* A transaction has one value, that of its view. */
+	if (handle->node->kind != NODE_KEY || handle->node->tree->txn)
+		return;
+	if (!handle->session)
+		refresh_reader(handle);
+	sessions = session_find_writing(handle, tid);
+	for (guint i = 0; i < sessions->len; i++)
+		session_refresh(g_ptr_array_index(sessions, i));
 }
 
 /* ---- Writing -------------------------------------------------------------------- */

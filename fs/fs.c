@@ -4,10 +4,12 @@
 #include "fs/commit.h"
 #include "fs/control.h"
 #include "fs/housekeeper.h"
+#include "fs/lock.h"
 #include "fs/loop.h"
 #include "fs/meta.h"
 #include "fs/ops.h"
 #include "fs/requests.h"
+#include "fs/scratch.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 #include "fs/watch.h"
@@ -69,6 +71,9 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->meta = tree_new_meta(fs->live->view, &meta_file);
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->requests = requests_new();
+	fs->locks = lock_table_new(fs);
+	fs->scratch = scratch_names_new(options->scratch);
+	view_keep_scratch(fs->live->view, registry, commit_seen, fs);
 	node_table_init(&fs->nodes, registry, control_root());
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
@@ -181,6 +186,17 @@ static void drop_handles(struct fs *fs)
 	}
 }
 
+static void warn_of_scratch(struct fs *fs)
+{
+	uint64_t files, bytes;
+
+	view_count_scratch(fs->live->view, &files, &bytes);
+	if (files > 0)
+		g_message("unmounted; the scratch files of editors and tools are gone: "
+			  "%" G_GUINT64_FORMAT,
+			  files);
+}
+
 void fs_free(struct fs *fs)
 {
 	if (!fs)
@@ -193,6 +209,7 @@ void fs_free(struct fs *fs)
 		housekeeper_free(fs->housekeeper);
 	fs->housekeeper = NULL;
 	watch_hub_stop(fs->watch);
+	lock_table_end(fs->locks);
 	drop_handles(fs);
 	store_watch(fs->store, NULL, NULL);
 	store_on_lead(fs->store, NULL, NULL);
@@ -203,6 +220,9 @@ void fs_free(struct fs *fs)
 	node_table_done(&fs->nodes);
 	watch_hub_free(fs->watch);
 	tree_unref(fs->meta);
+	lock_table_free(fs->locks);
+	warn_of_scratch(fs);
+	scratch_names_free(fs->scratch);
 	view_free(fs->live->view);
 	tree_unref(fs->live);
 	g_hash_table_unref(fs->handles);

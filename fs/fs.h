@@ -3,7 +3,8 @@
  * Code outside fs/ includes this header and no other of fs/.
  *
  * Lock order: end hook of the registry -> node table -> eval -> housekeeper -> session ->
- * registry -> transaction -> accounts; left before right. A handle's lock is held while its listing
+ * registry -> transaction -> accounts; left before right. That of the lock table comes after
+ * libfuse's of a request and before none. A handle's lock is held while its listing
  * or text is made. No lock is held while submitting to a store, replying to the kernel or
  * notifying it. */
 #pragma once
@@ -22,6 +23,7 @@ struct fs_options {
 	const char *mount_point;
 	const char *source;	  /* what /proc/mounts shows */
 	const char *fuse_options; /* more of them, comma-separated; NULL: none */
+	const char *scratch;	  /* patterns, see scratch.h; NULL: the built-in ones */
 	bool private_mount;	  /* only root may enter a mount made by root */
 	uint64_t max_value_bytes;
 	bool public_log;	       /* everybody may read `log`, `watch` and `metrics` */

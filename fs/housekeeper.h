@@ -18,8 +18,6 @@ void housekeeper_call_later(struct housekeeper *housekeeper, int64_t delay_us,
 			    void (*call)(void *arg), void *arg);
 
 /* Of the session, for the housekeeper. */
-typedef void session_done_fn(int error, void *arg);
-void session_commit(struct session *session, session_done_fn *done, void *arg);
 bool session_is_released_soon(struct session *session);
 uid_t session_uid(const struct session *session);
 int64_t session_idle_left_us(struct session *session, int64_t idle_us);

@@ -14,6 +14,8 @@ struct housekeeper;
 struct requests;
 struct watcher;
 struct watch_hub;
+struct lock_table;
+struct scratch_names;
 
 struct fs {
 	struct fs_options options;    /* set once */
@@ -29,6 +31,8 @@ struct fs {
 	struct notifier *pages;		 /* set once: of pages, which never wait for names */
 	struct housekeeper *housekeeper; /* set once */
 	struct requests *requests;	 /* set once: counts them */
+	struct lock_table *locks;	 /* set once */
+	struct scratch_names *scratch;	 /* set once */
 	uid_t owner_uid;		 /* set once: who mounted */
 	gid_t owner_gid;		 /* set once */
 	int64_t mounted_ns;		 /* set once */
@@ -93,10 +97,12 @@ struct handle {
 	struct fs *fs;
 	struct node *node; /* held */
 	int flags;	   /* of open(2) */
+	gint locked;	   /* atomic: something was locked through it */
 
 	/* Keys. */
 	struct session *session; /* live, opened for writing */
-	GBytes *value;		 /* live and past, for reading: that of OPEN, NULL: empty */
+	GBytes *value;		 /* lock; live and past, for reading: that of OPEN, or when it
+				  * was locked; NULL: empty */
 	struct record *record;	 /* in a transaction, for reading: the record at OPEN */
 	bool cached;		 /* in a transaction: reads through the kernel's page cache */
 	uint64_t round;		 /* in a transaction: when it was opened */

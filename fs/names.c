@@ -3,6 +3,7 @@
 #include "fs/tree.h"
 
 #include "fs/commit.h"
+#include "fs/scratch.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -498,6 +499,8 @@ void tree_symlink(struct fs *fs, fuse_req_t req, const char *link, struct node *
 
 	request->op.mode = 0777;
 	request->op.value = g_bytes_new(link, strlen(link));
+	if (scratch_names_link(fs->scratch, name))
+		request->op.flags = OP_SCRATCH;
 	if (is_reserved(fs, parent, name))
 		name_request_reply(request, -EEXIST);
 	else
@@ -576,6 +579,7 @@ static int rename_reserved(struct fs *fs, struct node *node, struct node *new_pa
 	pthread_mutex_lock(&fs->nodes.lock);
 	if (node->state == NODE_RESERVED) {
 		node->replaces = target != NULL;
+		node->scratch = false; /* somebody wants it to stay */
 		node_move_locked(&fs->nodes, node, new_parent, new_name);
 		r = 0;
 	} else {

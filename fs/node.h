@@ -80,6 +80,7 @@ struct node {
 	struct record *orphan;	    /* unlinked while open: what handles go on with */
 	int64_t charged_bytes;	    /* to the user, for `orphan` */
 	struct record *template;    /* reserved: the attributes it was created with */
+	bool scratch;		    /* reserved: to become a scratch file */
 	bool replaces;		    /* reserved, and renamed over an existing key */
 };
 

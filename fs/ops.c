@@ -1,11 +1,12 @@
 /* One function a request: finds the node, decides between keys and control files, and
- * hands over. What is not here (links, attributes beyond the ordinary, preallocation,
- * locks) libfuse answers with ENOSYS, which the kernel remembers and turns into
- * EOPNOTSUPP, or does by itself. */
+ * hands over. What is not here (links, attributes beyond the ordinary, preallocation)
+ * libfuse answers with ENOSYS, which the kernel remembers and turns into EOPNOTSUPP, or
+ * does by itself. */
 #include "fs/ops.h"
 
 #include "fs/control.h"
 #include "fs/eval.h"
+#include "fs/lock.h"
 #include "fs/meta.h"
 #include "fs/past.h"
 #include "fs/session.h"
@@ -274,9 +275,10 @@ static void op_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 	struct handle *handle = handle_of(info);
 
 	if (handle->session) {
-		session_flush(handle->session, req);
+		session_flush(handle, req, info->lock_owner);
 		return;
 	}
+	lock_flushed(handle, info->lock_owner);
 	if (node->control)
 		control_flush(handle);
 	reply_error(req, 0);
@@ -395,6 +397,25 @@ static void op_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info,
 	fuse_reply_poll(req, POLLIN | POLLOUT);
 }
 
+static void op_getlk(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info, struct flock *lock)
+{
+	node_of(req, id);
+	lock_query(handle_of(info), req, info->lock_owner, lock);
+}
+
+static void op_setlk(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info, struct flock *lock,
+		     int sleep)
+{
+	node_of(req, id);
+	lock_range(handle_of(info), req, info->lock_owner, lock, sleep);
+}
+
+static void op_flock(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info, int operation)
+{
+	node_of(req, id);
+	lock_whole(handle_of(info), req, info->lock_owner, operation);
+}
+
 const struct fuse_lowlevel_ops fs_operations = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -425,4 +446,7 @@ const struct fuse_lowlevel_ops fs_operations = {
 	.fsyncdir = op_fsyncdir,
 	.statfs = op_statfs,
 	.poll = op_poll,
+	.getlk = op_getlk,
+	.setlk = op_setlk,
+	.flock = op_flock,
 };

@@ -1,5 +1,6 @@
 /* Replies to the kernel, and the handles they hand out. */
 #include "fs/eval.h"
+#include "fs/lock.h"
 #include "fs/session.h"
 #include "fs/watch.h"
 
@@ -102,6 +103,7 @@ void handle_free(struct handle *handle)
 	struct fs *fs = handle->fs;
 	GBytes *unshared = NULL;
 
+	lock_released(handle);
 	pthread_mutex_lock(&fs->poll_lock);
 	g_hash_table_remove(fs->poll_handles, handle);
 	g_ptr_array_remove_fast(fs->log_handles, handle);

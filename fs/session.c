@@ -11,6 +11,7 @@
 
 #include "fs/commit.h"
 #include "fs/descriptor.h"
+#include "fs/lock.h"
 #include "fs/tree.h"
 
 #include <errno.h>
@@ -171,6 +172,20 @@ bool session_owns_node(struct fs *fs, struct node *node, pid_t tid)
 	return false;
 }
 
+GPtrArray *session_find_writing(struct handle *handle, pid_t tid)
+{
+	g_autoptr(GPtrArray) sessions = sessions_of_node(handle->fs, handle->node);
+	GPtrArray *found = g_ptr_array_new_with_free_func((GDestroyNotify)session_unref);
+
+	for (guint i = 0; sessions && i < sessions->len; i++) {
+		struct session *session = g_ptr_array_index(sessions, i);
+
+		if (session == handle->session || session_is_of(session, tid))
+			g_ptr_array_add(found, session_ref(session));
+	}
+	return found;
+}
+
 /* ---- The private value ---------------------------------------------------------- */
 
 GBytes *session_value(struct session *session)
@@ -181,6 +196,25 @@ GBytes *session_value(struct session *session)
 	value = session->image ? g_bytes_ref(session->image) : NULL;
 	pthread_mutex_unlock(&session->lock);
 	return value;
+}
+
+/* A file that was to be created may have been by now, by another session on it. */
+void session_refresh(struct session *session)
+{
+	g_autoptr(record) record = NULL;
+	GBytes *old = NULL;
+
+	if (tree_get(session->fs, session->node, NULL, &record) < 0)
+		return;
+	pthread_mutex_lock(&session->lock);
+	if (!session->written && !session->replace && !session->committing &&
+	    session->refused == 0 && !session->discarded) {
+		old = session->image;
+		session->image = record->value ? g_bytes_ref(record->value) : NULL;
+		session->created = session->pending = false;
+	}
+	pthread_mutex_unlock(&session->lock);
+	g_clear_pointer(&old, g_bytes_unref);
 }
 
 static uint64_t size_locked(const struct session *session)
@@ -274,9 +308,30 @@ int session_truncate(struct session *session, uint64_t size)
 	return r;
 }
 
+/* True for mode and owner as they are committed. vim sets them after its fsync(2): that is no
+ * second commit. */
+static bool is_as_committed(struct session *session, const struct attributes *changes)
+{
+	g_autoptr(record) record = NULL;
+
+	if ((changes->mask & ATTRIBUTE_MTIME) ||
+	    tree_get(session->fs, session->node, NULL, &record) < 0)
+		return false;
+	return (!(changes->mask & ATTRIBUTE_MODE) || changes->mode == record->mode) &&
+	       (!(changes->mask & ATTRIBUTE_UID) || changes->uid == record->uid) &&
+	       (!(changes->mask & ATTRIBUTE_GID) || changes->gid == record->gid);
+}
+
 void session_change_attributes(struct session *session, const struct attributes *changes)
 {
+	bool nothing = is_as_committed(session, changes);
+
 	pthread_mutex_lock(&session->lock);
+	nothing = nothing && !session->pending && !session->committing;
+	if (nothing) {
+		pthread_mutex_unlock(&session->lock);
+		return;
+	}
 	attributes_merge(&session->changes, changes);
 	session->pending = session->written = true;
 	session->last_write_us = g_get_monotonic_time();
@@ -351,16 +406,24 @@ void session_fsync(struct session *session, fuse_req_t req)
 	session_commit(session, reply_done, req);
 }
 
-/* Whether the flusher or the opener can still write: 1 yes, 0 no, -EACCES unknown. */
-static int held_elsewhere(struct session *session, pid_t tid, bool exiting)
+/* Whether the opener, another process than the flusher, can still write. What it has while
+ * it replaces itself nobody can see: it closes what it does not keep by itself. */
+static int held_by_opener(struct session *session)
 {
-	uint64_t ino = session->node->ino;
-	/* Who exits has no table any more, and its /proc entry is root's. */
-	int held = exiting ? 0 : descriptor_is_open(tid, ino);
+	if (process_is_executing(session->opener.pid))
+		return 1;
+	return process_is_alive(&session->opener) ?
+		       descriptor_is_open(session->opener.pid, session->node->ino) :
+		       0;
+}
 
-	if (held == 0 && session->opener.pid != tid && process_is_alive(&session->opener))
-		held = descriptor_is_open(session->opener.pid, ino);
-	return held;
+/* Whether the flusher or the opener can still write: 1 yes, 0 no, -EACCES unknown. `going`:
+ * the flusher exits, or replaces itself: it has no table that can be read. */
+static int held_elsewhere(struct session *session, pid_t tid, bool going)
+{
+	int held = going ? 0 : descriptor_is_open(tid, session->node->ino);
+
+	return held == 0 && session->opener.pid != tid ? held_by_opener(session) : held;
 }
 
 /* What was written is lost with its writer. Whoever else still has the descriptor begins
@@ -384,51 +447,77 @@ static void discard(struct session *session)
 	pthread_mutex_unlock(&session->lock);
 }
 
-static void commit_flushed(struct session *session, fuse_req_t req, int held)
+/* A FLUSH, until it is answered. */
+struct flush_request {
+	struct handle *handle;
+	fuse_req_t req;
+	uint64_t owner; /* of locks */
+};
+
+static void flushed(int error, void *arg)
+{
+	struct flush_request *request = arg;
+
+	lock_flushed(request->handle, request->owner);
+	reply_error(request->req, error);
+	g_free(request);
+}
+
+static void commit_flushed(struct session *session, struct flush_request *request, int held)
 {
 	if (held < 0)
 		g_atomic_int_inc(&session->fs->blind_flushes);
 	pthread_mutex_lock(&session->lock);
 	session->closed = held == 0;
 	pthread_mutex_unlock(&session->lock);
-	session_commit(session, reply_done, req);
+	session_commit(session, flushed, request);
 }
 
-void session_flush(struct session *session, fuse_req_t req)
+/* There is something to commit: is this the close(2) that does it? */
+static void flush_pending(struct session *session, struct flush_request *request, bool written)
 {
-	pid_t tid = fuse_req_ctx(req)->pid;
+	pid_t tid = fuse_req_ctx(request->req)->pid;
+	bool executing = process_is_executing(tid);
 	struct process flusher = { 0 };
-	bool pending, written, killed, committing;
-	int held;
+	bool killed;
+	int held = 1;
 
+	if (!executing)
+		(void)process_read(tid, &flusher);
+	/* Threads that exit_group(2) of another one ends are marked as well. */
+	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) &&
+		 (flusher.exit_code & 0x7f);
+	if (written || killed)
+		held = held_elsewhere(session, tid, executing || (flusher.flags & PROCESS_EXITING));
+	if (killed && held != 1) {
+		discard(session);
+	} else if (held != 1 || lock_is_held(request->handle, request->owner)) {
+		commit_flushed(session, request, held);
+		return;
+	} else if (!written) {
+		housekeeper_note_closing(session->fs->housekeeper, session);
+	}
+	flushed(0, request);
+}
+
+void session_flush(struct handle *handle, fuse_req_t req, uint64_t owner)
+{
+	struct session *session = handle->session;
+	struct flush_request *request = g_new(struct flush_request, 1);
+	bool pending, written, committing;
+
+	*request = (struct flush_request){ handle, req, owner };
 	pthread_mutex_lock(&session->lock);
 	pending = session->pending && !session->discarded;
 	written = session->written;
 	committing = session->committing;
 	pthread_mutex_unlock(&session->lock);
-	if (!pending && committing) {
-		session_commit(session, reply_done, req); /* durable when close(2) returns */
-		return;
-	}
-	if (!pending) {
-		reply_error(req, 0);
-		return;
-	}
-	(void)process_read(tid, &flusher);
-	/* Threads that exit_group(2) of another one ends are marked as well. */
-	killed = !session->append && (flusher.flags & PROCESS_SIGNALED) &&
-		 (flusher.exit_code & 0x7f);
-	held = written || killed ? held_elsewhere(session, tid, flusher.flags & PROCESS_EXITING) :
-				   1;
-	if (killed && held != 1) {
-		discard(session);
-	} else if (held != 1) {
-		commit_flushed(session, req, held);
-		return;
-	} else if (!written) {
-		housekeeper_note_closing(session->fs->housekeeper, session);
-	}
-	reply_error(req, 0);
+	if (pending)
+		flush_pending(session, request, written);
+	else if (committing)
+		session_commit(session, flushed, request); /* durable when close(2) returns */
+	else
+		flushed(0, request);
 }
 
 struct released_request {
@@ -442,6 +531,7 @@ static void released(int error, void *arg)
 	struct session *session = request->handle->session;
 
 	session_leave(session);
+	lock_released(request->handle); /* before whoever waits can ask for it */
 	housekeeper_session_ended(session->fs->housekeeper, session);
 	handle_free(request->handle);
 	reply_error(request->req, error);
@@ -471,7 +561,7 @@ bool session_is_released_soon(struct session *session)
 	releasing = session->releasing;
 	waiting = session->pending && !session->written && !session->discarded;
 	pthread_mutex_unlock(&session->lock);
-	return releasing || (waiting && held_elsewhere(session, session->opener.pid, false) == 0);
+	return releasing || (waiting && held_by_opener(session) == 0);
 }
 
 uid_t session_uid(const struct session *session)

@@ -34,7 +34,8 @@ uint64_t session_size(struct session *session);
 void session_write(struct session *session, fuse_req_t req, const char *data, size_t size,
 		   off_t offset);
 void session_fsync(struct session *session, fuse_req_t req);
-void session_flush(struct session *session, fuse_req_t req);
+/* `owner` as the kernel tells it, of locks. */
+void session_flush(struct handle *handle, fuse_req_t req, uint64_t owner);
 void session_release(struct handle *handle, fuse_req_t req);
 
 /* ftruncate(2). -EFBIG -ENOSPC -EROFS. */
@@ -46,6 +47,14 @@ void session_overlay_attributes(struct session *session, struct stat *attributes
 
 /* The caller's own session on a node that has not been closed, referenced; NULL: none. */
 struct session *session_find_own(struct fs *fs, struct node *node, pid_t tid);
+/* That of `handle`, and those of the process of `tid` on the same file: of struct session,
+ * referenced. */
+GPtrArray *session_find_writing(struct handle *handle, pid_t tid);
+/* Moves it to the newest value, unless it holds writes that are not committed. */
+void session_refresh(struct session *session);
+typedef void session_done_fn(int error, void *arg);
+/* Commits what it holds and calls done(error, arg) once, possibly before this returns. */
+void session_commit(struct session *session, session_done_fn *done, void *arg);
 /* Any session on a reserved node that belongs to the process of `tid`. */
 bool session_owns_node(struct fs *fs, struct node *node, pid_t tid);
 

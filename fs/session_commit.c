@@ -111,8 +111,9 @@ static void finish(struct session_commit *commit, int error)
 			  g_strerror(-error));
 		restore(commit, error);
 	}
-	commit->done(error, commit->arg);
+	/* Before anybody is told: what he does then finds no commit on its way. */
 	commit_next(session);
+	commit->done(error, commit->arg);
 	commit_free(commit);
 }
 
@@ -167,20 +168,30 @@ static void add_change(struct program *program, const struct session_commit *com
 	}
 }
 
+/* What the node says of the commit. */
+struct place {
+	char *key;
+	struct record *template; /* what it was reserved with; NULL: it is committed */
+	bool replaces;
+	bool scratch;
+};
+
 /* The file is his who reserved the name, whoever is first to commit to it. */
 static void add_creation(struct program *program, const struct session_commit *commit,
-			 const char *key, bool replaces, const struct record *template)
+			 const struct place *place)
 {
+	const struct record *template = place->template;
 	struct attributes owner = { .mask = ATTRIBUTE_UID | ATTRIBUTE_GID,
 				    .uid = template->uid,
 				    .gid = template->gid };
 	struct op *op;
 
-	if (replaces)
-		program_add(program, OP_DELETE, key);
+	if (place->replaces)
+		program_add(program, OP_DELETE, place->key);
 	else
-		program_compare(program, COMPARE_CREATE, COMPARE_EQUAL, key, 0);
-	op = program_add(program, OP_PUT, key);
+		program_compare(program, COMPARE_CREATE, COMPARE_EQUAL, place->key, 0);
+	op = program_add(program, OP_PUT, place->key);
+	op->flags = place->scratch ? OP_SCRATCH : 0;
 	op->value = commit->value ? g_bytes_ref(commit->value) : g_bytes_new(NULL, 0);
 	op->mode = template->mode;
 	op->ino = commit->session->node->ino;
@@ -188,10 +199,8 @@ static void add_creation(struct program *program, const struct session_commit *c
 	op->changes = owner;
 }
 
-/* What the node says of the commit: its key, and what it was reserved with. A file that a
- * transaction has renamed goes on under its new name. */
-static int find_place(struct session_commit *commit, char **ret_key, struct record **ret_template,
-		      bool *ret_replaces)
+/* A file that a transaction has renamed goes on under its new name. */
+static int find_place(struct session_commit *commit, struct place *ret)
 {
 	struct node_table *table = &commit->session->fs->nodes;
 	struct node *node = commit->session->node;
@@ -199,14 +208,15 @@ static int find_place(struct session_commit *commit, char **ret_key, struct reco
 
 	pthread_mutex_lock(&table->lock);
 	commit->over = commit->session->over;
-	*ret_replaces = node->replaces;
+	ret->replaces = node->replaces;
+	ret->scratch = node->scratch;
 	if (node->state == NODE_RESERVED && !commit->over)
-		*ret_template = record_ref(node->template);
+		ret->template = record_ref(node->template);
 	if (node->moved_to) {
-		*ret_key = g_strdup(node->moved_to);
+		ret->key = g_strdup(node->moved_to);
 		r = 0;
 	} else {
-		r = node_key_locked(node, NULL, ret_key);
+		r = node_key_locked(node, NULL, &ret->key);
 	}
 	pthread_mutex_unlock(&table->lock);
 	return r;
@@ -216,26 +226,26 @@ static int find_place(struct session_commit *commit, char **ret_key, struct reco
  * nothing to do. */
 static int build_program(struct session_commit *commit, struct program **ret)
 {
-	g_autoptr(record) template = NULL;
-	g_autofree char *key = NULL;
+	struct place place = { .key = NULL };
 	struct program *program;
-	bool replaces;
-	int r = find_place(commit, &key, &template, &replaces);
+	int r = find_place(commit, &place);
 
-	if (r == 0 && !template && changes_nothing(commit))
+	if (r == 0 && !place.template && changes_nothing(commit))
 		r = -EALREADY;
 	if (r == 0 && ++commit->attempts > MAX_ATTEMPTS)
 		r = -ESTALE;
-	if (r < 0)
-		return r;
-	program = program_new(commit->session->author);
-	program->origin = &commit->origin;
-	if (template)
-		add_creation(program, commit, key, replaces, template);
-	else
-		add_change(program, commit, key);
-	*ret = program;
-	return 0;
+	if (r == 0) {
+		program = program_new(commit->session->author);
+		program->origin = &commit->origin;
+		if (place.template)
+			add_creation(program, commit, &place);
+		else
+			add_change(program, commit, place.key);
+		*ret = program;
+	}
+	record_unref(place.template);
+	g_free(place.key);
+	return r;
 }
 
 /* What the commit made of in-place changes is what the handle sees from now on. */
@@ -289,7 +299,7 @@ static void submit(struct session_commit *commit)
 	int r = build_program(commit, &program);
 
 	if (r == 0) {
-		store_submit(session->fs->store, program, committed, commit);
+		view_apply(session->fs->live->view, program, committed, commit);
 		return;
 	}
 	if (r == -ESTALE) {

@@ -32,7 +32,7 @@ static void append_limits(GString *text, struct fs *fs)
 /* What transactions, sessions and the kernel hold in memory. */
 static void append_usage(GString *text, struct fs *fs)
 {
-	uint64_t nodes, handles;
+	uint64_t nodes, handles, files, scratch_bytes;
 	int64_t bytes, reads;
 
 	pthread_mutex_lock(&fs->nodes.lock);
@@ -44,6 +44,9 @@ static void append_usage(GString *text, struct fs *fs)
 	append_number(text, "read_set_items", (uint64_t)reads);
 	append_number(text, "nodes", nodes);
 	append_number(text, "open_files", handles);
+	view_count_scratch(fs->live->view, &files, &scratch_bytes);
+	append_number(text, "scratch_files", files);
+	append_number(text, "scratch_bytes", scratch_bytes);
 }
 
 /* Names have no blank; it is part of the key, since every key is there once. */

@@ -45,6 +45,9 @@ void tree_create(struct fs *fs, fuse_req_t req, struct node *parent, const char 
 		 struct fuse_file_info *info);
 void tree_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info);
 void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset);
+/* The handle has been granted a lock: if it has no uncommitted writes it moves to the newest
+ * value. */
+void tree_refresh(struct handle *handle, pid_t tid);
 void tree_write(struct handle *handle, fuse_req_t req, const char *data, size_t size, off_t offset);
 /* ftruncate(2) in a transaction on a file that has no name any more. */
 int tree_truncate_orphan(struct fs *fs, struct node *node, uint64_t size);

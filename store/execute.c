@@ -127,7 +127,7 @@ static int check_changes(struct action *action, const struct record *record, boo
 	const struct record *moved = NULL;
 	struct attributes changes = op->changes;
 
-	if (!action->checked || !changes.mask)
+	if (!action->checked || !changes.mask || (op->flags & OP_MOVED))
 		return 0;
 	if (created && op->ino)
 		moved = overlay_find_removed(action->overlay, op->ino);
@@ -171,6 +171,7 @@ static struct record *make_record(struct action *action, enum record_type type,
 	record->mtime_ns = action->now_ns;
 	record->own_mtime_ns = type == RECORD_DIRECTORY ? action->now_ns : 0;
 	record->ctime_ns = action->now_ns;
+	record->scratch = action->op->flags & OP_SCRATCH;
 	if (type != RECORD_DIRECTORY)
 		record->mode &= ~06000u;
 	if (type == RECORD_SYMLINK)

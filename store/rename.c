@@ -126,6 +126,10 @@ static void make_moves(struct moves *moves)
 		struct record *now = record_copy(move->record);
 
 		now->ctime_ns = moves->action->now_ns;
+		/* Somebody wants it to stay; but not what a directory takes along. */
+		if (strcmp(move->from, moves->action->op->key) == 0 ||
+		    strcmp(move->from, moves->action->op->target) == 0)
+			now->scratch = false;
 		overlay_set_created(overlay, move->to, now, ATTRIBUTE_ALL);
 	}
 }

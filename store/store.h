@@ -59,6 +59,7 @@ enum record_type {
 struct record {
 	gint refs; /* atomic */
 	enum record_type type;
+	bool scratch;  /* made with OP_SCRATCH: in memory only, no part of any commit */
 	uint32_t mode; /* permission bits, 07777 */
 	uid_t uid;
 	gid_t gid;
@@ -215,6 +216,10 @@ enum {
 	OP_KEYS_ONLY = 1 << 5,	/* get: records without values */
 	OP_COUNT_ONLY = 1 << 6, /* get: no records */
 	OP_PREVIOUS = 1 << 7,	/* what changes or removes keys: the output has what they were */
+	OP_SCRATCH = 1 << 8,	/* put, symlink: what is created is a scratch file; to the store
+				* itself it means nothing */
+	OP_MOVED = 1 << 9,	/* put, symlink: what is created was elsewhere before, and keeps
+				* its owner whoever moves it */
 };
 
 struct program;

@@ -107,6 +107,7 @@ static int serve_store(struct mount_job *job, struct store *store)
 								    NULL;
 	options.private_mount = job->options.private_mount;
 	options.public_log = job->options.public_log;
+	options.scratch = job->options.scratch;
 	options.max_value_bytes = job->options.store.max_value_bytes;
 	options.program = job->options.program;
 	options.ready = mount_is_ready;

@@ -60,6 +60,7 @@ void mount_options_init(struct mount_options *options)
 void mount_options_done(struct mount_options *options)
 {
 	g_string_free(options->fuse_options, TRUE);
+	g_free(options->scratch);
 }
 
 static gboolean bad_value(GError **error, const char *name, const char *value, const char *expected)
@@ -131,6 +132,17 @@ static gboolean add_fuse_options(const char *name, const char *value, gpointer d
 	if (options->fuse_options->len > 0)
 		g_string_append_c(options->fuse_options, ',');
 	g_string_append(options->fuse_options, value);
+	return TRUE;
+}
+
+static gboolean set_scratch(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+
+	(void)name;
+	(void)error;
+	g_free(options->scratch);
+	options->scratch = g_strdup(value);
 	return TRUE;
 }
 
@@ -216,6 +228,10 @@ const GOptionEntry mount_option_entries[] = {
 	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
 	{ "max-program", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of the text of a program for eval (default 16M)", "SIZE" },
+	{ "scratch", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_scratch),
+	  "Names of temporary files to keep in memory until they are renamed: globs, and "
+	  "'default' for those of common editors and tools (default: default)",
+	  "GLOB,...|none" },
 	{ "log-level", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_log_level),
 	  "error, warning, info (the default) or debug", "LEVEL" },
 	{ "options", 'o', 0, G_OPTION_ARG_CALLBACK, CALLBACK(add_fuse_options),

@@ -8,6 +8,7 @@ struct mount_options {
 	struct store_options store;
 	struct registry_options registry;
 	struct program_limits program;
+	char *scratch;	       /* patterns; NULL: the built-in ones */
 	GString *fuse_options; /* comma-separated; empty: none */
 	GLogLevelFlags log_level;
 	gboolean private_mount;

@@ -13,18 +13,25 @@
 
 #define CLOSE_TIMEOUT_MS (60 * 1000)
 
+static int64_t get_number(const char *status, const char *name)
+{
+	g_autofree char *number = mount_status_get(status, name);
+
+	return number == NULL ? 0 : g_ascii_strtoll(number, NULL, 10);
+}
+
 /* A handle on the process that serves `mount`, or -1 when it is not known. Made before the
  * unmount: afterwards the number may be another's. */
-static int open_daemon(const struct mount *mount)
+static int open_daemon(const struct mount *mount, int64_t *ret_scratch_files)
 {
 	g_autoptr(GString) text = NULL;
-	g_autofree char *number = NULL;
 	pid_t pid;
 
+	*ret_scratch_files = 0;
 	if (mount_status_read(mount, &text) < 0)
 		return -1;
-	number = mount_status_get(text->str, "pid");
-	pid = number == NULL ? 0 : (pid_t)g_ascii_strtoll(number, NULL, 10);
+	*ret_scratch_files = get_number(text->str, "scratch_files");
+	pid = (pid_t)get_number(text->str, "pid");
 	return pid > 0 ? pidfd_open(pid, 0) : -1;
 }
 
@@ -69,6 +76,7 @@ static int run(const struct command *command, int argc, char **argv)
 {
 	g_auto(GStrv) arguments = NULL;
 	g_autoptr(mount) mount = NULL;
+	int64_t scratch_files;
 	int exit_code, daemon;
 
 	if (!command_parse(command, NULL, NULL, 1, argc, argv, &arguments, &exit_code))
@@ -76,13 +84,17 @@ static int run(const struct command *command, int argc, char **argv)
 	mount = mounts_find_commitfs(arguments[0], "unmount");
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;
-	daemon = open_daemon(mount);
+	daemon = open_daemon(mount, &scratch_files);
 	exit_code = unmount(arguments[0], mount);
 	if (daemon >= 0) {
 		if (exit_code == 0)
 			exit_code = wait_for_end(arguments[0], daemon);
 		close(daemon);
 	}
+	if (exit_code == 0 && scratch_files > 0)
+		printf("commitfs: unmounted '%s'; the scratch files of editors and tools there "
+		       "are gone: %" G_GINT64_FORMAT "\n",
+		       arguments[0], scratch_files);
 	return exit_code;
 }
 

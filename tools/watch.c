@@ -4,6 +4,7 @@
 #include "tools/number.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static char *field(const char *line, int index)
 /* One at a time: whatever comes meanwhile waits in the mount. */
 static void run_for_commit(struct watch_job *job)
 {
+	void (*when_broken)(int);
 	FILE *pipe;
 	int status;
 
@@ -34,8 +36,12 @@ static void run_for_commit(struct watch_job *job)
 		command_fail(EXIT_FAILED, "cannot run '%s': %s", job->command, g_strerror(errno));
 		return;
 	}
+	/* A command need not read what it is told. It has started by now, and with what the
+	 * signal did before. */
+	when_broken = signal(SIGPIPE, SIG_IGN);
 	fwrite(job->commit->str, 1, job->commit->len, pipe);
-	status = pclose(pipe); /* a command need not read what it is told */
+	status = pclose(pipe);
+	signal(SIGPIPE, when_broken);
 	if (WIFSIGNALED(status))
 		command_fail(EXIT_FAILED, "'%s' was killed by signal %d", job->command,
 			     WTERMSIG(status));

@@ -110,9 +110,11 @@ static void add_change(struct program *program, const struct overlay_entry *entr
 	set_changes(op, entry->now, entry->attributes);
 }
 
+/* Scratch files are of no commit; where one replaced a key, the key was deleted. */
 static int collect_entry(const struct overlay_entry *entry, void *arg)
 {
-	g_ptr_array_add(arg, (void *)entry);
+	if (entry->base || !txn_is_scratch(entry))
+		g_ptr_array_add(arg, (void *)entry);
 	return 0;
 }
 
@@ -131,6 +133,8 @@ static void add_operations(struct program *program, const GPtrArray *entries)
 	for (guint i = 0; i < entries->len; i++) {
 		const struct overlay_entry *entry = g_ptr_array_index(entries, i);
 
+		if (txn_is_scratch(entry))
+			continue;
 		if (entry->now && (entry->fresh || !entry->base))
 			add_creation(program, entry);
 		else if (entry->now)
@@ -406,7 +410,7 @@ static enum commit_step begin_commit_locked(struct txn *txn, const char *text, s
 	if (*ret_outcome < 0)
 		return STEP_KNOWN;
 	txn->used = true;
-	if (overlay_keys(txn->writes) == 0) {
+	if (txn_count_writes_locked(txn) == 0) {
 		txn->state = TXN_COMMITTED;
 		txn->revision = txn->snapshot->revision;
 		return STEP_KNOWN;
@@ -481,8 +485,8 @@ int txn_set_isolation(struct txn *txn, const char *word)
 	pthread_mutex_lock(&txn->lock);
 	if (txn->state == TXN_OVER)
 		r = -ESTALE;
-	else if (r == 0 &&
-		 (txn->state != TXN_OPEN || txn->read_items > 0 || overlay_keys(txn->writes) > 0))
+	else if (r == 0 && (txn->state != TXN_OPEN || txn->read_items > 0 ||
+			    txn_count_writes_locked(txn) > 0))
 		r = -EBUSY;
 	if (r == 0) {
 		txn->isolation = level;

@@ -177,8 +177,23 @@ int process_read(pid_t tid, struct process *ret)
 	return r;
 }
 
+/* Between the new address space and the program that is read into it there is no code, which
+ * is told without that lock; one that has exited has no address space at all. */
+bool process_is_executing(pid_t tid)
+{
+	unsigned long pages = 0, code = 1;
+	char buffer[256];
+
+	if (read_proc(tid, "statm", buffer, sizeof(buffer)) < 0 ||
+	    sscanf(buffer, "%lu %*u %*u %lu", &pages, &code) != 2)
+		return false;
+	return pages > 0 && code == 0;
+}
+
 bool process_is_alive(const struct process *process)
 {
+	if (process_is_executing(process->pid))
+		return true;
 	struct process now;
 	struct process_state state;
 

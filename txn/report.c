@@ -74,7 +74,7 @@ GString *txn_text_reads(struct txn *txn)
 
 static const char *write_name(const struct overlay_entry *entry)
 {
-	if (!entry->now)
+	if (!entry->now || txn_is_scratch(entry))
 		return entry->base->type == RECORD_DIRECTORY ? "rmdir" : "delete";
 	if (entry->base && !entry->fresh && !entry->value_written)
 		return "attr";
@@ -87,6 +87,8 @@ static int append_write(const struct overlay_entry *entry, void *arg)
 {
 	GString *out = arg;
 
+	if (txn_is_scratch(entry) && !entry->base)
+		return 0;
 	g_string_append_printf(out, "%s\t%" NUMBER "\t", write_name(entry),
 			       entry->now ? entry->now->size_bytes : 0);
 	append_key(out, entry->key, false);
@@ -221,7 +223,7 @@ GString *txn_text_commit(struct txn *txn)
 		g_string_append_printf(out,
 				       "open (%" NUMBER
 				       " keys written; to commit: echo MESSAGE > commit)\n",
-				       overlay_keys(txn->writes));
+				       txn_count_writes_locked(txn));
 		break;
 	case TXN_COMMITTING:
 		g_string_append(out, "open (committing)\n");
@@ -296,8 +298,8 @@ GString *txn_text_status(struct txn *txn)
 	g_string_append_printf(out,
 			       "base_revision %" NUMBER "\nreads %" NUMBER "\nwrites %" NUMBER
 			       "\nbytes %" NUMBER "\n",
-			       txn->snapshot->revision, txn->read_items, overlay_keys(txn->writes),
-			       overlay_bytes(txn->writes));
+			       txn->snapshot->revision, txn->read_items,
+			       txn_count_writes_locked(txn), overlay_bytes(txn->writes));
 	g_string_append_printf(out, "owner_pid %d\nuid %u\nisolation %s\nbegun ",
 			       (int)(txn->owned ? txn->owner.pid : 0), txn->credentials->uid,
 			       isolation_name(txn->isolation));

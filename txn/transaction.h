@@ -82,6 +82,7 @@ struct txn {
 	GHashTable *reads; /* key -> struct read_item */
 	uint64_t read_items;
 	bool reads_lost; /* something observed is not in `reads` */
+	bool scratch;	 /* there may be scratch files in `writes` */
 	bool used;	 /* something was read, written, set or committed in it */
 	char *message;
 	char *last_error;
@@ -108,6 +109,13 @@ bool txn_mark_over(struct txn *txn, bool *ret_abandoned);
 
 /* Under the transaction's lock. */
 void txn_note_use(struct txn *txn);
+/* The keys a commit would change. Under the lock. */
+uint64_t txn_count_writes_locked(struct txn *txn);
+/* True for what an editor or a tool made for itself in the view. */
+static inline bool txn_is_scratch(const struct overlay_entry *entry)
+{
+	return entry->now && entry->now->scratch;
+}
 /* Its revisions are those of `record`, NULL: absent. */
 void read_item_set(struct read_item *item, const struct record *record);
 struct read_item *txn_read_item(struct txn *txn, const char *key);

@@ -329,6 +329,23 @@ static void limit_overlay(struct txn *txn)
 	overlay_set_limits(txn->writes, &limits);
 }
 
+static int count_scratch(const struct overlay_entry *entry, void *arg)
+{
+	uint64_t *count = arg;
+
+	*count += txn_is_scratch(entry) && !entry->base;
+	return 0;
+}
+
+uint64_t txn_count_writes_locked(struct txn *txn)
+{
+	uint64_t scratch = 0;
+
+	if (txn->scratch)
+		overlay_foreach(txn->writes, count_scratch, &scratch);
+	return overlay_keys(txn->writes) - scratch;
+}
+
 void txn_account_locked(struct txn *txn)
 {
 	struct account change = { .bytes = (int64_t)overlay_bytes(txn->writes) -
@@ -348,6 +365,7 @@ static int apply_op(struct txn *txn, const struct program *program, const struct
 	bool wanted = op->kind != OP_PATCH;
 	int r = observe_op(txn, op);
 
+	txn->scratch = txn->scratch || (op->flags & OP_SCRATCH);
 	limit_overlay(txn);
 	if (r == 0)
 		r = overlay_apply(txn->writes, op, program->credentials, program->checked, now_ns,
@@ -508,7 +526,7 @@ bool txn_mark_over(struct txn *txn, bool *ret_abandoned)
 	pthread_mutex_lock(&txn->lock);
 	first = txn->state != TXN_OVER;
 	*ret_abandoned = first && txn->state != TXN_COMMITTED && txn->state != TXN_COMMITTING &&
-			 overlay_keys(txn->writes) > 0;
+			 txn_count_writes_locked(txn) > 0;
 	txn->state = TXN_OVER;
 	if (first)
 		drop_contents_locked(txn);

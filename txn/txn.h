@@ -31,8 +31,13 @@ enum {
  * or it is in a pid namespace that is not seen from here (tid 0). */
 int process_read(pid_t tid, struct process *ret);
 
-/* True while that very process runs (a zombie does not). */
+/* True while that very process runs (a zombie does not). One that is_executing is taken to be. */
 bool process_is_alive(const struct process *process);
+
+/* True while the process replaces itself by execve(2). Then the kernel has locked most of what
+ * /proc tells of it until its close-on-exec descriptors are closed: who answers that close
+ * must not ask, or both wait for ever. */
+bool process_is_executing(pid_t tid);
 
 /* True when both are the same process, not merely the same number. */
 bool process_equal(const struct process *a, const struct process *b);
@@ -105,6 +110,8 @@ enum observation {
 	OBSERVE_LIST = 1 << 2,	 /* the entries of a directory */
 };
 
+struct registry;
+
 /* A tree as files see it: the live one, a transaction's, or a past one. */
 struct view;
 
@@ -112,6 +119,18 @@ struct view;
 struct view *view_new_live(struct store *store);
 /* The tree of `snapshot` (referenced): -EROFS for every program. */
 struct view *view_new_past(struct snapshot *snapshot);
+/* From now on the live view keeps what is created with OP_SCRATCH in memory, until it is renamed:
+ * then a put of it is the commit. Charged to `registry`. `watch(change, arg)` is told of each
+ * change of scratch files as of a commit, with revision 0, before its caller is. They are not
+ * in the store: snapshots, transactions and the log do not have them. Only programs of fs/'s
+ * form (one change of a name, or of a file) find them. */
+void view_keep_scratch(struct view *view, struct registry *registry, store_watch_fn *watch,
+		       void *arg);
+/* To be called with every commit of the store, first of all that its watcher does: scratch
+ * files follow their directories, and go when a key takes their place. */
+void view_commit_seen(struct view *view, const struct log_entry *commit);
+/* How many scratch files there are, and their bytes. */
+void view_count_scratch(struct view *view, uint64_t *ret_files, uint64_t *ret_bytes);
 void view_free(struct view *view); /* live and past ones; accepts NULL */
 
 /* As snapshot_get and snapshot_list (in byte order of names). Nothing is recorded.
@@ -138,7 +157,6 @@ void view_apply(struct view *view, struct program *program, program_done_fn *don
 /* ---- Transactions --------------------------------------------------------------- */
 
 struct txn;
-struct registry;
 
 enum txn_state {
 	TXN_OPEN,	/* reads are recorded, writes collected */

@@ -17,6 +17,7 @@ struct view {
 	const struct view_class *class; /* set once */
 	struct store *store;		/* set once; live view */
 	struct snapshot *snapshot;	/* set once; live: the head, past: its own */
+	struct scratch *scratch;	/* set once; live: NULL where there are none */
 };
 
 /* Entries of one directory in byte order of names: collects what a snapshot visits. A

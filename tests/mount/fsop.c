@@ -15,6 +15,7 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -646,6 +648,69 @@ static int op_setuid(char **args)
 	return 0;
 }
 
+/* Locks: what is free answers ok, EINTR after `alarm`. */
+
+static int arg_word(char **args, int index, const char *const *words)
+{
+	const char *text = arg_text(args, index);
+
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcmp(words[i], text) == 0)
+			return i;
+	usage(text);
+}
+
+/* flock SLOT sh|ex|un [nb] */
+static int op_flock(char **args)
+{
+	static const char *const words[] = { "sh", "ex", "un", NULL };
+	static const int operations[] = { LOCK_SH, LOCK_EX, LOCK_UN };
+	int operation = operations[arg_word(args, 1, words)] | (args[2] ? LOCK_NB : 0);
+
+	return flock(*arg_slot(args, 0), operation) < 0 ? -errno : 0;
+}
+
+/* lock SLOT rd|wr|un START LENGTH [wait|ofd|get]; get: `free`, or who has what */
+static int op_lock(char **args)
+{
+	static const char *const words[] = { "rd", "wr", "un", NULL };
+	static const short types[] = { F_RDLCK, F_WRLCK, F_UNLCK };
+	static const char *const hows[] = { "now", "wait", "ofd", "get", NULL };
+	static const int commands[] = { F_SETLK, F_SETLKW, F_OFD_SETLK, F_GETLK };
+	int how = args[4] ? arg_word(args, 4, hows) : 0;
+	struct flock lock = { .l_type = types[arg_word(args, 1, words)],
+			      .l_whence = SEEK_SET,
+			      .l_start = arg_number(args, 2),
+			      .l_len = arg_number(args, 3) };
+
+	if (fcntl(*arg_slot(args, 0), commands[how], &lock) < 0)
+		return -errno;
+	if (commands[how] != F_GETLK)
+		return 0;
+	answered = true;
+	if (lock.l_type == F_UNLCK)
+		puts("free");
+	else
+		printf("%s %lld %lld %d\n", words[lock.l_type == F_WRLCK], (long long)lock.l_start,
+		       (long long)lock.l_len, (int)lock.l_pid);
+	return 0;
+}
+
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
+/* alarm MS: a signal that interrupts the next call, once */
+static int op_alarm(char **args)
+{
+	struct itimerval timer = { .it_value.tv_usec = arg_number(args, 0) * 1000 };
+	struct sigaction action = { .sa_handler = do_nothing };
+
+	sigaction(SIGALRM, &action, NULL);
+	return setitimer(ITIMER_REAL, &timer, NULL) < 0 ? -errno : 0;
+}
+
 static const struct op {
 	const char *name;
 	int (*run)(char **args);
@@ -698,6 +763,9 @@ static const struct op {
 	{ "sleep", op_sleep },
 	{ "pid", op_pid },
 	{ "setuid", op_setuid },
+	{ "flock", op_flock },
+	{ "lock", op_lock },
+	{ "alarm", op_alarm },
 };
 
 static int run_op(const char *name, char **args)

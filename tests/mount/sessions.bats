@@ -31,6 +31,29 @@ python() {
 	PY
 }
 
+# Programs that replace themselves
+
+@test "who replaces itself with a file open close-on-exec does not stop the mount" {
+	python "
+	fd = os.open(K + '/own', os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+	os.write(fd, b'own')
+	kept = os.open(K + '/kept', os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+	os.write(kept, b'ke')
+	for i in range(8):
+	    child = os.fork()
+	    if child == 0:
+	        os.execv('/bin/true', ['true'])
+	    os.waitpid(child, 0)
+	# The child's copies are gone, ours are not.
+	assert not os.path.exists('/proc/self/root' + K + '/nothing')
+	assert subprocess.run(['cat', K + '/kept'], capture_output=True).returncode == 1
+	os.write(kept, b'pt')
+	os.close(kept)
+	os.execv('/bin/true', ['true'])
+	"
+	is "$(cat "$K/own" "$K/kept")" ownkept
+}
+
 # Names that are reserved
 
 @test "who opens a name that another user has reserved with 0600 is refused" {

@@ -232,4 +232,6 @@ $((r + 2)): $D/a"
 	echo 4 >"$K/a"; echo 5 >"$K/a"
 	eventually 5 lines "$BASE/out.err" 2
 	like "$(head -1 "$BASE/out.err")" "'exit 3' ended with 3"
+	for i in {1..20}; do echo $i >"$K/a"; done # some of which find it gone before they are told
+	eventually 5 lines "$BASE/out.err" 22
 }

@@ -1,0 +1,161 @@
+#!/usr/bin/env bats
+# The tools that write, on `commit` and its kind: each outcome is seen where the tool looks at
+# what write(2) says, nothing hangs, and what is committed is committed once.
+# shellcheck disable=SC2016 # scripts for other shells
+
+load helpers
+load matrix
+
+setup_file() { mount_own_store; }
+teardown_file() { unmount_own_store; }
+setup() { own_directory; }
+teardown() { end_processes; }
+
+# write_with COMMAND...: with the file as its last argument; STATUS and SAID
+write_with() {
+	STATUS=0
+	SAID=$(timeout 20 "$@" 2>&1 </dev/null) || STATUS=$?
+	[ "$STATUS" -lt 124 ] || fail "hangs, or died: $*"
+}
+
+# refused WHAT COMMAND...: the tool fails and says why, the second time as the first
+refused() {
+	local what=$1
+	shift
+	for _ in 1 2; do
+		write_with "$@"
+		[ "$STATUS" != 0 ] || fail "no error seen: $*" || return 1
+		[[ ${SAID,,} = *"${SAYS:-${what,,}}"* ]] || fail "not '$what' but '$SAID': $*" || return 1
+	done
+}
+
+# outcomes COMMAND...: which writes a line to its last argument
+outcomes() {
+	local before
+	# success, once, and the same again
+	begin
+	echo 1 >"$V/k"
+	before=$(revision)
+	write_with "$@" "$T/commit"
+	is "$STATUS" 0 "$SAID"
+	like "$(cat "$T/commit")" "^committed $((before + 1))"
+	write_with "$@" "$T/commit"
+	is "$STATUS" 0 "$SAID"
+	is "$(revision)" $((before + 1))
+	# a conflict
+	write_with "$@" "$T/restart"
+	cat "$V/k" >/dev/null
+	echo 2 >"$V/other"
+	echo 3 >"$K/k"
+	before=$(revision)
+	refused 'operation cancel' "$@" "$T/commit" || return 1
+	is "$(revision)" "$before"
+	like "$(cat "$T/commit")" ^conflict
+	# a word it does not know
+	write_with "$@" "$T/restart"
+	refused 'invalid argument' "$@" "$T/isolation" || return 1
+	# too large
+	if [ ${#LONG[@]} -gt 0 ]; then
+		refused 'file too large' "${LONG[@]}" "$T/message" || return 1
+	fi
+	# over
+	rmdir "$T"
+	write_with "$@" "$T/commit"
+	[ "$STATUS" != 0 ] || fail "no error at a transaction that is over: $*" || return 1
+	expect ENOENT lstat "$T"
+	rm -f "$K"/*
+}
+
+# sh_outcomes SHELL...: echo in that shell
+sh_outcomes() {
+	LONG=("$@" -c 'i=0; s=0123456789abcdef; while [ $i -lt 9 ]; do s=$s$s; i=$((i+1)); done; echo $s > "$0"')
+	outcomes "$@" -c 'echo message > "$0"'
+}
+
+@test "echo in bash" { needs bash && sh_outcomes bash; }
+@test "echo in dash, which says no more than that" { needs dash && SAYS='i/o error' sh_outcomes dash; }
+# zsh says nothing of a write that fails while more than its buffer is written.
+@test "echo in zsh" {
+	needs zsh
+	LONG=()
+	outcomes zsh -f -c 'echo message > "$0"'
+}
+@test "echo in mksh" { needs mksh && sh_outcomes mksh; }
+@test "echo in busybox ash" { needs busybox && sh_outcomes busybox ash; }
+@test "echo in fish" {
+	needs fish
+	LONG=(fish --no-config -c 'echo (string repeat -n 8000 x) > $argv[1]')
+	outcomes fish --no-config -c 'echo message > $argv[1]'
+}
+
+long_file() { head -c 8000 /dev/zero | tr '\0' x >"$BASE/long"; echo message >"$BASE/short"; }
+@test "cat" {
+	long_file
+	LONG=(sh -c "cat $BASE/long >\"\$0\"")
+	outcomes sh -c "cat $BASE/short >\"\$0\""
+}
+@test "tee" {
+	long_file
+	LONG=(sh -c "tee \"\$0\" <$BASE/long >/dev/null")
+	outcomes sh -c "tee \"\$0\" <$BASE/short >/dev/null"
+}
+@test "cp" {
+	long_file
+	LONG=(cp "$BASE/long")
+	outcomes cp "$BASE/short"
+}
+@test "dd" {
+	long_file
+	LONG=(sh -c "dd if=$BASE/long of=\"\$0\" bs=64k status=none")
+	outcomes sh -c "dd if=$BASE/short of=\"\$0\" status=none"
+}
+@test "awk" {
+	needs awk
+	LONG=(sh -c 'awk "BEGIN { for (i = 0; i < 800; i++) s = s \"0123456789\"; print s > \"$0\"; exit close(\"$0\") != 0 }"')
+	outcomes sh -c 'awk "BEGIN { print \"message\" > \"$0\"; exit close(\"$0\") != 0 }"'
+}
+@test "perl" {
+	needs perl
+	LONG=(perl -e 'open F, q(>), $ARGV[0] or die $!; print F q(x) x 8000; close F or die $!')
+	outcomes perl -e 'open F, q(>), $ARGV[0] or die $!; print F q(message); close F or die $!'
+}
+@test "python" {
+	LONG=("$PYTHON" -c '
+import sys
+with open(sys.argv[1], "w") as f: f.write("x" * 8000)')
+	outcomes "$PYTHON" -c '
+import sys
+with open(sys.argv[1], "w") as f: f.write("message\n")'
+}
+@test "ruby" {
+	needs ruby
+	LONG=(ruby -e 'File.write(ARGV[0], "x" * 8000)')
+	outcomes ruby -e 'File.write(ARGV[0], "message")'
+}
+@test "node" {
+	needs node
+	LONG=(node -e 'require("fs").writeFileSync(process.argv[1], "x".repeat(8000))')
+	local before
+	begin
+	echo 1 >"$V/k"
+	before=$(revision)
+	write_with node -e 'require("fs").writeFileSync(process.argv[1], "message")' "$T/commit"
+	is "$STATUS" 0 "$SAID"
+	is "$(revision)" $((before + 1))
+	echo >"$T/restart"
+	refused EFBIG "${LONG[@]}" "$T/message"
+	refused EINVAL node -e 'require("fs").writeFileSync(process.argv[1], "message")' "$T/isolation"
+}
+@test "php" {
+	needs php
+	local code='if (@file_put_contents($argv[1], $s) !== strlen($s)) { fwrite(STDERR, error_get_last()["message"]); exit(1); }'
+	LONG=(php -r "\$s = str_repeat('x', 8000); $code")
+	outcomes php -r "\$s = 'message'; $code"
+}
+@test "tcl" {
+	needs tclsh
+	echo 'set h [open [lindex $argv 0] w]; puts $h message; close $h' >"$BASE/m.tcl"
+	echo 'set h [open [lindex $argv 0] w]; puts $h [string repeat x 8000]; close $h' >"$BASE/l.tcl"
+	LONG=(tclsh "$BASE/l.tcl")
+	outcomes tclsh "$BASE/m.tcl"
+}

@@ -394,12 +394,18 @@ void control_unlink(struct fs *fs, fuse_req_t req, struct node *parent, const ch
 void control_txn_ended(struct txn *txn, void *arg)
 {
 	struct fs *fs = arg;
-	struct node *transactions;
+	struct node *transactions, *directory = NULL;
 
 	provisional_settle_txn(fs, txn, NULL); /* which lets go of it */
 	tree_invalidated(fs, txn, TREE_ENDED);
 	pthread_mutex_lock(&fs->nodes.lock);
 	transactions = node_child_locked(&fs->nodes, fs->nodes.root, "txn");
+	if (transactions)
+		directory = node_child_locked(&fs->nodes, transactions, txn_name(txn));
+	/* Who forgets the names below `keys` uses it meanwhile, so that an rmdir cannot take it
+	 * along; and while the kernel holds it, so is the snapshot. */
+	if (directory && directory->txn == txn)
+		notifier_forget_name(fs->notifier, directory->id, "keys", 0);
 	if (transactions)
 		notifier_forget_name(fs->notifier, transactions->id, txn_name(txn), 0);
 	pthread_mutex_unlock(&fs->nodes.lock);

@@ -1,5 +1,7 @@
 #include "tools/path_copy.h"
 
+#include "tools/progress.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -201,6 +203,7 @@ int path_copy(const char *from, const char *to, bool deep, char **ret_path)
 	struct stat wanted, now;
 	int r = path_stat(from, &wanted);
 
+	progress_step("keys looked at");
 	if (r == 0)
 		r = path_stat(to, &now);
 	if (r < 0) {

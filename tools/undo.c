@@ -2,6 +2,8 @@
 
 #include "tools/command.h"
 #include "tools/mount_file.h"
+#include "tools/progress.h"
+#include "tools/txn_advice.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,6 +39,7 @@ static int try_once(const struct txn_directory *txn, const char *action, const c
 	g_autofree char *path = NULL;
 	int r = change(txn, arg, &path);
 
+	progress_end();
 	if (r > 0 || r == -ECANCELED)
 		return r;
 	if (r < 0 && path != NULL)

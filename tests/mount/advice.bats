@@ -89,3 +89,17 @@ ME=$(id -un)
 	TERM=dumb on_terminal "${diff[@]}"
 	! [[ $screen = *$'\e'* ]] || fail "colours although TERM=dumb"
 }
+
+@test "restoring many keys tells on a terminal how far it is, and nowhere else" {
+	local before
+	"$COMMITFS" run -C "$MNT" -- bash -c \
+		'cd "$1"; for ((i = 0; i < 1100; i++)); do echo 1 >$i; done' - "$D" 3>&-
+	before=$(revision)
+	on_terminal "$COMMITFS" restore "$MNT" "$((before - 1))" "$D"
+	like "$screen" "commitfs: 1000 keys looked at"
+	like "$screen" "commitfs: committed $((before + 1))"
+	is "$(ls "$K")" ""
+	run --separate-stderr -0 "$COMMITFS" restore "$MNT" "$before" "$D"
+	is "$stderr" ""
+	is "$(ls "$K" | wc -l)" 1100
+}

@@ -111,3 +111,41 @@ teardown() { end_processes; }
 	eventually 10 sh -c "[ \$(wc -l <'$BATS_TEST_TMPDIR/woken') -ge 3 ]"
 	is "$(sort -nu "$BATS_TEST_TMPDIR/woken" | wc -l)" 3
 }
+
+@test "a deployment is looked at, and undone with later commits kept" {
+	local deployed
+	mkdir "$K/app"
+	echo 1 >"$K/app/version"
+	"$COMMITFS" run -m "release 42" "$MNT" -- sh -c 'echo 42 >"$1/version"; echo 1 >"$1/new"' - \
+		"{}/$D/app" 3>&-
+	deployed=$(revision)
+	echo later >"$K/app/other"
+	run -0 "$COMMITFS" diff "$MNT" "$((deployed - 1))" "$deployed" "$D/app"
+	like "$output" $'\n-1\n\\+42'
+	grows 1 "$COMMITFS" revert "$MNT" "$deployed"
+	is "$(cat "$K/app/version" "$K/app/other")" $'1\nlater'
+	gone "$K/app/new"
+}
+
+@test "a backup reads a named snapshot, which records nothing and is dropped in the end" {
+	echo 1 >"$K/a"
+	mkdir "$MNT/at/backup-$D"
+	echo 2 >"$K/a"
+	is "$(ls "$MNT/at")" "backup-$D"
+	rsync -a "$MNT/at/backup-$D/$D/" "$BATS_TEST_TMPDIR/backup/"
+	is "$(cat "$BATS_TEST_TMPDIR/backup/a")" 1
+	rmdir "$MNT/at/backup-$D"
+}
+
+@test "a command is run for each commit below a key, with what it changed" {
+	local next
+	mkdir "$K/app"
+	next=$(($(revision) + 1))
+	touch "$BATS_TEST_TMPDIR/changes"
+	"$COMMITFS" watch --exec "cat >>'$BATS_TEST_TMPDIR/changes'" --from "$next" \
+		"$MNT" "$D/app" 3>&- &
+	PROCESS_PID[watch]=$!
+	"$COMMITFS" run "$MNT" -- sh -c 'echo 1 >"$1/a"; echo 2 >"$1/b"' - "{}/$D/app" 3>&-
+	eventually 10 grep -q /b "$BATS_TEST_TMPDIR/changes"
+	is "$(cat "$BATS_TEST_TMPDIR/changes")" "$(printf '%s\n' "$(revision)" "$D/app/a" "$D/app/b")"
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What people are told: of conflicts, of compares that did not hold, and in which colours.
-# shellcheck disable=SC2016,SC2154 # scripts expand by themselves; bats sets $stderr
+# shellcheck disable=SC2012,SC2016,SC2154,SC2164 # scripts expand by themselves; bats sets $stderr
 
 load helpers
 
@@ -82,7 +82,7 @@ ME=$(id -un)
 	! [[ $output = *$'\e'* ]] || fail "colours in a pipe"
 	TERM=xterm on_terminal "${diff[@]}"
 	like "$screen" $'\e\\[3[0-9]m'
-	TERM=xterm NO_COLOR= on_terminal "${diff[@]}"
+	TERM=xterm NO_COLOR="" on_terminal "${diff[@]}"
 	like "$screen" $'\e\\[3[0-9]m'
 	TERM=xterm NO_COLOR=1 on_terminal "${diff[@]}"
 	! [[ $screen = *$'\e'* ]] || fail "colours although NO_COLOR"

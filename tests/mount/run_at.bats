@@ -50,13 +50,13 @@ needs_user_namespaces() {
 	echo old >"$K/a"
 	"$COMMITFS" run --at "$DIR" --path "$D" "$MNT" -- sh -c '
 		echo new >"$1/a"; echo >ready; while [ ! -e go ]; do sleep 0.05; done' - "$DIR" 3>&- &
-	PROCESS_PID[run]=$!
+	PROCESS_PID[at]=$!
 	eventually 10 test -e ready
 	is "$(cat "$K/a")" old
 	is "$(ls -A etc)" ""
 	! grep -q " $DIR " /proc/self/mountinfo || fail "the mount came out"
 	echo >go
-	wait "${PROCESS_PID[run]}"
+	wait "${PROCESS_PID[at]}"
 	is "$(cat "$K/a")" new
 }
 
@@ -107,7 +107,7 @@ needs_user_namespaces() {
 	ends 0 --at etc mnt -- sh -c 'echo 1 >etc/a'
 	is "$(cat mnt/keys/a)" 1
 	timeout 20 "$COMMITFS" umount mnt
-	! mounted "$mnt"
+	unmounted "$mnt"
 }
 
 # Programs that know nothing of it

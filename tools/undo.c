@@ -25,9 +25,14 @@ static int fail_in_txn(const struct txn_directory *txn, const char *action, int 
 
 	if (error == -ENOTCONN)
 		return mount_file_fail(error, "%s", action);
-	if (error == -ECANCELED)
-		return command_fail(EXIT_CONFLICT, "cannot %s: it conflicts with commits of others",
-				    action);
+	if (error == -ECANCELED) {
+		g_autofree char *conflict = txn_advice_read_conflict(txn);
+
+		return command_fail(EXIT_CONFLICT,
+				    "cannot %s: %s; tried %d times; others are busy there: "
+				    "try again later",
+				    action, conflict, MAX_TRIES);
+	}
 	return command_fail(error == -EIO || error == -EROFS ? EXIT_STORE : EXIT_FAILED,
 			    "cannot %s: %s", action, explained);
 }

@@ -9,13 +9,30 @@ setup() { own_directory; }
 teardown() { end_processes; }
 
 @test "README is one screen of text about this mount" {
-	local lines
-	lines=$(wc -l <"$MNT/README")
-	[ "$lines" -ge 5 ]
-	[ "$lines" -le 50 ]
-	like "$(cat "$MNT/README")" txn
-	like "$(cat "$MNT/README")" keys
+	[ "$(wc -l <"$MNT/README")" -ge 20 ]
+	[ "$(wc -l <"$MNT/README")" -le 40 ]
+	[ "$(wc -L <"$MNT/README")" -le 80 ]
 	expect_any "EACCES EROFS EPERM" setuid "$USER_A" : open 0 "$MNT/README" O_WRONLY
+}
+
+# Each command is typed as it stands, in a shell that stays, on a store that is empty.
+@test "what README tells to type works on an empty store" {
+	local mnt=$BATS_TEST_TMPDIR/mnt
+	mkdir "$mnt" "$BATS_TEST_TMPDIR/bin" "$BATS_TEST_TMPDIR/app"
+	ln -s "$COMMITFS" "$BATS_TEST_TMPDIR/bin/commitfs"
+	"$COMMITFS" mount memory: "$mnt" 3>&- >/dev/null
+	awk '/^What else/ { exit } /^  / && !/restart|rebase/' "$mnt/README" |
+		sed "s#/etc/app#$BATS_TEST_TMPDIR/app#; s#make install#touch $BATS_TEST_TMPDIR/app/new#" \
+			>"$BATS_TEST_TMPDIR/typed"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/typed")" -ge 11 ]
+	(cd "$mnt" && PATH=$BATS_TEST_TMPDIR/bin:$PATH EDITOR='sed -i s/8/9/' \
+		bash -e "$BATS_TEST_TMPDIR/typed" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&-)
+	is "$(cat "$BATS_TEST_TMPDIR/out")" "$(printf '%s\n' 8080 keys/app/host:localhost \
+		keys/app/port:8081 'committed 4' 'commitfs: committed 7')"
+	is "$(cat "$mnt/keys/app/port")" 9082
+	is "$(cat "$mnt/at/4/app/port")" 8081
+	[ -e "$mnt/keys/app/new" ]
+	"$COMMITFS" umount "$mnt"
 }
 
 @test "revision is one number and grows" {

@@ -12,12 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What can be on a mount shows as a path. */
-static bool may_be_file(int fd_directory, const char *name)
+/* What can be on a mount shows as a path: 1, otherwise 0. -EACCES: the directory can be
+ * read and its links cannot (they need the right to trace the process). */
+static int may_be_file(int fd_directory, const char *name)
 {
 	char target[8];
 	ssize_t length = readlinkat(fd_directory, name, target, sizeof(target));
 
+	if (length < 0 && (errno == EACCES || errno == EPERM))
+		return -EACCES;
 	return length > 0 && target[0] == '/' && !(length >= 5 && memcmp(target, "/dev/", 5) == 0);
 }
 
@@ -58,7 +61,10 @@ int descriptor_is_open(pid_t pid, uint64_t ino)
 	if (!directory)
 		return errno == ENOENT ? 0 : -EACCES;
 	while (!found && (entry = readdir(directory)) != NULL) {
-		if (entry->d_name[0] != '.' && may_be_file(dirfd(directory), entry->d_name))
+		if (entry->d_name[0] == '.')
+			continue;
+		found = may_be_file(dirfd(directory), entry->d_name);
+		if (found == 1)
 			found = is_writable_on(pid, entry->d_name, ino);
 	}
 	closedir(directory);

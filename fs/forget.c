@@ -33,9 +33,14 @@ void act_compact(struct handle *handle, fuse_req_t req, const char *data, size_t
 void act_purge(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	struct fs *fs = handle->fs;
+	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
 	int r = text_parse_key(data, size, &key);
 
+	/* It has no value of its own; to say that it was purged would be a false comfort. */
+	if (r == 0 && view_get(fs->live->view, key, &record) == 0 &&
+	    record->type == RECORD_DIRECTORY)
+		r = -EISDIR;
 	if (r == 0)
 		r = store_purge(fs->store, key, went_on, fs);
 	if (r == 0)

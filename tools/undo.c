@@ -51,7 +51,7 @@ static int try_once(const struct txn_directory *txn, const char *action, const c
 		return command_fail(
 			EXIT_FAILED, "cannot %s: '%s': %s", action,
 			g_str_has_prefix(path, txn->keys) ? path + strlen(txn->keys) + 1 : path,
-			g_strerror(-r));
+			r == -ENODATA ? "its value of then was purged" : g_strerror(-r));
 	if (r == 0)
 		r = txn_directory_write(txn, "commit", message);
 	if (r == 0)

@@ -262,8 +262,10 @@ void control_readlink(struct fs *fs, fuse_req_t req, struct node *node)
 		r = -EINVAL;
 	else if (is_gone(node))
 		r = -ESTALE;
-	else if (!node->txn)
+	else if (!node->txn) {
+		loop_step_down(); /* ancestors are looked at, which may be busy */
 		r = registry_find_own(fs->registry, ctx->uid, ctx->pid, &txn);
+	}
 	if (r == 0 && node->txn)
 		reply_base(req, node->txn);
 	else if (r < 0)
@@ -335,6 +337,7 @@ void control_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 	}
 	if (session_wait_for_release(fs, req, parent, name, SESSION_ANY, 0, mkdir_again))
 		return;
+	loop_step_down(); /* as for self */
 	credentials = caller_credentials(req);
 	r = registry_begin(fs->registry, name, fuse_req_ctx(req)->pid, credentials, &txn);
 	if (r < 0)
@@ -475,8 +478,9 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 		return -ESTALE;
 	if (handle->node->txn)
 		provisional_settle_txn(handle->fs, handle->node->txn, NULL);
-	/* All but these grow with what a transaction did, or look at the disk. */
-	if (control->text != text_new && control->text != text_revision)
+	/* All but this grow with what a transaction did, or look at the disk or at ancestors of
+	 * the caller. */
+	if (control->text != text_revision)
 		loop_step_down();
 	if (control->text)
 		r = control->text(handle, req, &text);

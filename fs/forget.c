@@ -3,16 +3,39 @@
 #include "fs/past.h"
 #include <errno.h>
 
-/* From the compacting thread of the store. */
+/* Whom the compacting thread of the store tells. Its work outlives the mount, which is one
+ * a process. */
+static struct {
+	pthread_mutex_t lock;
+	struct fs *fs; /* lock; NULL: nobody any more */
+} listener = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+void forget_listen(struct fs *fs)
+{
+	pthread_mutex_lock(&listener.lock);
+	listener.fs = fs;
+	pthread_mutex_unlock(&listener.lock);
+}
+
+/* `arg` is the key that is purged (freed with the last call), or NULL. */
 static void went_on(const struct compaction *progress, bool finished, int error, void *arg)
 {
-	struct fs *fs = arg;
+	g_autofree char *last = finished ? arg : NULL;
+	struct fs *fs;
 
 	(void)progress; /* asked for when it is read */
-	if (finished)
+	pthread_mutex_lock(&listener.lock);
+	fs = listener.fs;
+	if (fs && finished)
 		g_atomic_int_set(&fs->compaction_error, error);
-	g_atomic_int_inc(&fs->compaction_steps);
-	control_wake_pollers(fs);
+	if (fs)
+		g_atomic_int_inc(&fs->compaction_steps);
+	/* Who opened it before it could not be read any more has it in a cache. */
+	if (fs && arg)
+		past_purged(fs, arg);
+	if (fs)
+		control_wake_pollers(fs);
+	pthread_mutex_unlock(&listener.lock);
 }
 
 void act_compact(struct handle *handle, fuse_req_t req, const char *data, size_t size)
@@ -24,7 +47,7 @@ void act_compact(struct handle *handle, fuse_req_t req, const char *data, size_t
 	if (r == 0 && revision == 0)
 		r = -EINVAL; /* the newest, to the store: nobody means that */
 	if (r == 0)
-		r = store_compact(fs->store, revision, went_on, fs);
+		r = store_compact(fs->store, revision, went_on, NULL);
 	if (r == 0)
 		past_compacted(fs);
 	control_reply_written(req, size, r);
@@ -35,14 +58,19 @@ void act_purge(struct handle *handle, fuse_req_t req, const char *data, size_t s
 	struct fs *fs = handle->fs;
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
+	char *told;
 	int r = text_parse_key(data, size, &key);
 
 	/* It has no value of its own; to say that it was purged would be a false comfort. */
 	if (r == 0 && view_get(fs->live->view, key, &record) == 0 &&
 	    record->type == RECORD_DIRECTORY)
 		r = -EISDIR;
-	if (r == 0)
-		r = store_purge(fs->store, key, went_on, fs);
+	if (r == 0) {
+		told = g_strdup(key);
+		r = store_purge(fs->store, key, went_on, told);
+		if (r < 0)
+			g_free(told); /* never called */
+	}
 	if (r == 0)
 		past_purged(fs, key);
 	control_reply_written(req, size, r);

@@ -3,6 +3,7 @@
 
 #include "fs/commit.h"
 #include "fs/control.h"
+#include "fs/forget.h"
 #include "fs/housekeeper.h"
 #include "fs/lock.h"
 #include "fs/loop.h"
@@ -138,6 +139,7 @@ static int start(struct fs *fs, char **ret_message)
 	fs->housekeeper = housekeeper_new(fs);
 	store_watch(fs->store, commit_seen, fs);
 	store_on_lead(fs->store, step_down, NULL);
+	forget_listen(fs);
 	registry_on_end(fs->registry, control_txn_ended, fs);
 	return 0;
 }
@@ -203,6 +205,7 @@ void fs_free(struct fs *fs)
 		return;
 	registry_on_end(fs->registry, NULL, NULL);
 	registry_stop_turns(fs->registry);
+	forget_listen(NULL);
 	if (fs->session)
 		fuse_session_unmount(fs->session);
 	if (fs->housekeeper)

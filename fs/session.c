@@ -12,6 +12,7 @@
 #include "fs/commit.h"
 #include "fs/descriptor.h"
 #include "fs/lock.h"
+#include "fs/loop.h"
 #include "fs/tree.h"
 
 #include <errno.h>
@@ -410,6 +411,8 @@ void session_fsync(struct session *session, fuse_req_t req)
  * it replaces itself nobody can see: it closes what it does not keep by itself. */
 static int held_by_opener(struct session *session)
 {
+	/* It may begin to execute while it is looked at, and then wait for us with its locks. */
+	loop_step_down();
 	if (process_is_executing(session->opener.pid))
 		return 1;
 	return process_is_alive(&session->opener) ?

@@ -2,6 +2,7 @@
 #include "fs/txn_files.h"
 
 #include "fs/commit.h"
+#include "fs/tree.h"
 
 #include <fcntl.h>
 
@@ -112,6 +113,8 @@ static void restart_now(void *arg)
 	struct restarting *restarting = arg;
 	struct handle *handle = restarting->handle;
 
+	/* What was looked at while it waited belongs to the old round. */
+	provisional_settle_txn(handle->fs, handle->node->txn, NULL);
 	reply_new_round(handle, restarting->req, restarting->size, txn_restart(handle->node->txn));
 	g_free(restarting);
 }

@@ -83,11 +83,13 @@ static int run(const struct command *command, int argc, char **argv)
 	name = g_build_filename("at", arguments[1], NULL);
 	job.past = mount_file_path(mount, name);
 	job.keys = arguments + 2;
-	if (stat(job.past, &status) < 0)
+	if (stat(job.past, &status) < 0) {
+		g_free(job.past);
 		return command_fail(EXIT_FAILED,
 				    "cannot restore to '%s': there is no such revision, or it is "
 				    "compacted; see: commitfs status %s",
 				    arguments[1], arguments[0]);
+	}
 	umask(0);
 	names = g_strjoinv(" ", arguments + 2);
 	message = g_strdup_printf("restore to %s%s%s", arguments[1], *names ? ": " : "", names);

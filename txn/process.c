@@ -203,6 +203,11 @@ bool process_is_alive(const struct process *process)
 	return (!state.zombie || state.threads > 1) && now.start_time == process->start_time;
 }
 
+int process_read_other(pid_t pid, struct process *ret)
+{
+	return process_is_executing(pid) ? -ESRCH : process_read(pid, ret);
+}
+
 bool process_equal(const struct process *a, const struct process *b)
 {
 	return a->pid == b->pid && a->start_time == b->start_time;
@@ -255,7 +260,7 @@ int process_claim(pid_t tid, pid_t pid, struct process *ret)
 			*ret = current;
 			return 0;
 		}
-		r = process_read(current.parent, &current);
+		r = process_read_other(current.parent, &current);
 	}
 	return -ESRCH;
 }

@@ -485,7 +485,7 @@ static void find_heirs(struct txn *txn)
 	struct process heir = txn->owner;
 
 	while (txn->heirs->len < MAX_HEIRS && heir.parent > 1 &&
-	       process_read(heir.parent, &heir) == 0 &&
+	       process_read_other(heir.parent, &heir) == 0 &&
 	       process_uid(heir.pid) == txn->credentials->uid)
 		g_array_append_val(txn->heirs, heir);
 }
@@ -648,7 +648,7 @@ int registry_find_own(struct registry *registry, uid_t uid, pid_t tid, struct tx
 			*ret = txn;
 			return 0;
 		}
-		r = process_read(process.parent, &process);
+		r = process_read_other(process.parent, &process);
 	}
 	return -ENOENT;
 }

@@ -31,6 +31,8 @@ struct turns {
 	GQueue taken;	/* lock: struct turn, in the order they went */
 	double window;	/* lock: how many may be under way */
 	bool stopped;	/* lock */
+	bool expiring;	/* lock: turns_expire() calls those who are due */
+	pthread_cond_t expired;
 	int timer_fd;	/* set once */
 };
 
@@ -47,6 +49,7 @@ struct turns *turns_new(int *ret_error)
 	turns->timer_fd = fd;
 	turns->window = WINDOW_MAX;
 	pthread_mutex_init(&turns->lock, NULL);
+	pthread_cond_init(&turns->expired, NULL);
 	return turns;
 }
 
@@ -56,6 +59,7 @@ void turns_free(struct turns *turns)
 		return;
 	g_assert(g_queue_is_empty(&turns->waiting) && g_queue_is_empty(&turns->taken));
 	close(turns->timer_fd);
+	pthread_cond_destroy(&turns->expired);
 	pthread_mutex_destroy(&turns->lock);
 	g_free(turns);
 }
@@ -183,8 +187,13 @@ void turns_expire(struct turns *turns)
 	while ((turn = g_queue_peek_head(&turns->waiting)) && turn->since_us + WAIT_US <= now_us)
 		let_go_locked(turns, turn, &due);
 	set_timer_locked(turns);
+	turns->expiring = true;
 	pthread_mutex_unlock(&turns->lock);
 	turns_go(&due);
+	pthread_mutex_lock(&turns->lock);
+	turns->expiring = false;
+	pthread_cond_broadcast(&turns->expired);
+	pthread_mutex_unlock(&turns->lock);
 }
 
 void turns_stop(struct turns *turns)
@@ -194,6 +203,8 @@ void turns_stop(struct turns *turns)
 	pthread_mutex_lock(&turns->lock);
 	turns->stopped = true;
 	fill_locked(turns, &due);
+	while (turns->expiring)
+		pthread_cond_wait(&turns->expired, &turns->lock);
 	pthread_mutex_unlock(&turns->lock);
 	turns_go(&due);
 }

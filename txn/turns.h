@@ -43,7 +43,8 @@ void turns_take(struct turns *turns, struct turn *turn, turn_fn *go, void *arg);
 void turns_end(struct turns *turns, struct turn *turn, GQueue *due);
 void turns_go(GQueue *due);
 
-/* Everybody who waits is due, and nobody waits from now on. */
+/* Everybody who waits is due, and nobody waits from now on; turns_expire() calls nobody any
+ * more when this returns. */
 void turns_stop(struct turns *turns);
 
 /* A round of one who takes turns has ended: how many go at once follows from what comes

@@ -31,6 +31,11 @@ enum {
  * or it is in a pid namespace that is not seen from here (tid 0). */
 int process_read(pid_t tid, struct process *ret);
 
+/* As process_read, of a process other than the one that waits for us. One that is in
+ * execve(2) may hold a lock that reading it waits for, until its own requests are answered:
+ * -ESRCH. */
+int process_read_other(pid_t pid, struct process *ret);
+
 /* True while that very process runs (a zombie does not). One that is_executing is taken to be. */
 bool process_is_alive(const struct process *process);
 

@@ -393,6 +393,8 @@ static void table_follows(struct seen *seen, const struct log_entry *commit)
 
 	pthread_mutex_lock(&table->lock);
 	g_atomic_int_inc(&seen->fs->directory_epoch);
+	if (commit->revision)
+		seen->fs->seen_revision = commit->revision;
 	moved_again_locked(table, commit);
 	if (origin && origin->names)
 		names_changed_locked(seen->fs, origin->names, commit->revision);

@@ -68,6 +68,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->owner_uid = geteuid();
 	fs->owner_gid = getegid();
 	fs->mounted_ns = g_get_real_time() * 1000;
+	fs->seen_revision = store_revision(store);
 	fs->live = tree_new(view_new_live(store), NULL);
 	fs->meta = tree_new_meta(fs->live->view, &meta_file);
 	fs->handles = g_hash_table_new(NULL, NULL);

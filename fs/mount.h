@@ -27,6 +27,7 @@ struct fs {
 	struct tree *meta;	      /* set once */
 	struct node_table nodes;
 	GHashTable *handles;		 /* of the node table's lock: all struct handle */
+	uint64_t seen_revision;		 /* of the node table's lock: what it has followed */
 	struct notifier *notifier;	 /* set once: of names */
 	struct notifier *pages;		 /* set once: of pages, which never wait for names */
 	struct housekeeper *housekeeper; /* set once */

@@ -93,6 +93,11 @@ static bool find_vanished(struct fs *fs, struct node *node, char **ret_key, uint
 	if (found) {
 		*ret_key = g_strdup(node->vanished_key);
 		*ret_revision = node->vanished_revision - 1;
+	} else if (node->state == NODE_LIVE && node_key_locked(node, NULL, ret_key) == 0) {
+		/* The commit that takes it can be read, and has not come here yet: nobody has
+		 * been told of it either. */
+		*ret_revision = fs->seen_revision;
+		found = true;
 	}
 	pthread_mutex_unlock(&fs->nodes.lock);
 	return found;

@@ -20,7 +20,6 @@ void forget_listen(struct fs *fs)
 /* `arg` is the key that is purged (freed with the last call), or NULL. */
 static void went_on(const struct compaction *progress, bool finished, int error, void *arg)
 {
-	g_autofree char *last = finished ? arg : NULL;
 	struct fs *fs;
 
 	(void)progress; /* asked for when it is read */
@@ -36,6 +35,8 @@ static void went_on(const struct compaction *progress, bool finished, int error,
 	if (fs)
 		control_wake_pollers(fs);
 	pthread_mutex_unlock(&listener.lock);
+	if (finished)
+		g_free(arg);
 }
 
 void act_compact(struct handle *handle, fuse_req_t req, const char *data, size_t size)

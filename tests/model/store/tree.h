@@ -29,7 +29,7 @@ struct step {
 	unsigned flags;
 	char key[16];
 	char target[16];
-	char value[16];
+	char value[32]; /* any number of 64 bits */
 	uint32_t mode;
 	int64_t number;
 };

@@ -41,6 +41,7 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	struct fuse_buf buffer; /* its thread's */
+	gint receiving;		/* atomic: it waits for a request, or is about to */
 };
 
 struct loop {
@@ -100,16 +101,17 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* True when there is a request in the worker's buffer. Only here can a thread be cancelled:
- * it waits in read(2) and holds nothing. */
+/* True when there is a request in the worker's buffer. At the end the thread that waits in
+ * read(2) is interrupted there. It is not cancelled: what a cancelled thread leaves behind on
+ * its stack the address sanitizer takes for an error. */
 static bool receive(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
-	int state, r;
+	int r;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	g_atomic_int_set(&worker->receiving, 1);
 	r = fuse_session_receive_buf(loop->session, &worker->buffer);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	g_atomic_int_set(&worker->receiving, 0);
 	if (r > 0)
 		return true;
 	if (r != -EINTR && r != -EAGAIN) {
@@ -195,9 +197,7 @@ static void *run_worker(void *arg)
 {
 	struct worker *worker = arg;
 	struct loop *loop = worker->loop;
-	int state;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	serving = loop;
 	pthread_mutex_lock(&loop->lock);
 	while (!loop->stopping) {
@@ -258,30 +258,57 @@ void loop_step_down(void)
 
 /* ---- Starting and stopping ------------------------------------------------------ */
 
-static void set_handlers(struct loop *loop, struct sigaction old[static 3])
+static void ignore_signal(int number)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	(void)number;
+}
+
+enum { HANDLERS = 4 };
+static const int handled[HANDLERS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
+static void set_handlers(struct loop *loop, struct sigaction old[static HANDLERS])
+{
 	struct sigaction action = { .sa_handler = stop_by_signal };
 
 	signal_fd = loop->stop_fd;
 	sigemptyset(&action.sa_mask);
 	sigemptyset(&loop->stop_signals);
-	for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
-		sigaddset(&loop->stop_signals, numbers[i]);
-		sigaction(numbers[i], &action, &old[i]);
+	for (int i = 0; i < HANDLERS; i++) {
+		if (handled[i] == SIGUSR1)
+			action.sa_handler = ignore_signal;
+		else
+			sigaddset(&loop->stop_signals, handled[i]);
+		sigaction(handled[i], &action, &old[i]);
 	}
 }
 
-static void restore_handlers(const struct sigaction old[static 3])
+static void restore_handlers(const struct sigaction old[static HANDLERS])
 {
-	sigaction(SIGTERM, &old[0], NULL);
-	sigaction(SIGINT, &old[1], NULL);
-	sigaction(SIGHUP, &old[2], NULL);
+	for (int i = 0; i < HANDLERS; i++)
+		sigaction(handled[i], &old[i], NULL);
 	signal_fd = -1;
 }
 
+/* Interrupts it in read(2) until it has seen that it is over: a signal that comes just before
+ * the call is lost. */
+static void end_worker(struct worker *worker)
+{
+	struct timespec until;
+
+	do {
+		if (g_atomic_int_get(&worker->receiving))
+			pthread_kill(worker->thread, SIGUSR1);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 10 * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+	} while (pthread_timedjoin_np(worker->thread, NULL, &until) != 0);
+	free(worker->buffer.mem); /* libfuse's */
+	g_free(worker);
+}
+
 /* Those who stand by go, those who serve finish what they serve, and the one that waits for
- * a request is cancelled there. */
+ * a request is interrupted. */
 static void stop_workers(struct loop *loop)
 {
 	pthread_mutex_lock(&loop->lock);
@@ -289,20 +316,14 @@ static void stop_workers(struct loop *loop)
 	pthread_cond_broadcast(&loop->wanted);
 	pthread_mutex_unlock(&loop->lock);
 	/* Nobody is added any more. */
-	for (guint i = 0; i < loop->workers->len; i++) {
-		struct worker *worker = g_ptr_array_index(loop->workers, i);
-
-		pthread_cancel(worker->thread);
-		pthread_join(worker->thread, NULL);
-		free(worker->buffer.mem); /* libfuse's */
-		g_free(worker);
-	}
+	for (guint i = 0; i < loop->workers->len; i++)
+		end_worker(g_ptr_array_index(loop->workers, i));
 }
 
 int loop_run(struct fuse_session *session)
 {
 	struct loop loop = { .session = session, .stop_fd = eventfd(0, EFD_CLOEXEC) };
-	struct sigaction old[3];
+	struct sigaction old[HANDLERS];
 	int r;
 
 	if (loop.stop_fd < 0)

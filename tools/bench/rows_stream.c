@@ -132,7 +132,7 @@ static int try_optimistic(struct client *client, char keys[2][2 * SITE_NAME_MAX]
 	if (r < 0)
 		return r;
 	program = g_strdup_printf("mod(\"%s\") = %llu\nmod(\"%s\") = %llu\n\n"
-				  "put \"%s\" %d\nput \"%s\" %d\n\n",
+				  "put \"%s\" \"%d\\n\"\nput \"%s\" \"%d\\n\"\n\n",
 				  keys[0], seen[0].revision, keys[1], seen[1].revision, keys[0],
 				  seen[0].value - 1, keys[1], seen[1].value + 1);
 	return ask(client, program, reply, sizeof(reply), ret_success);

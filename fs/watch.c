@@ -294,7 +294,7 @@ struct piece {
 	int error;
 };
 
-/* Stops with 1 when it is enough for now. */
+/* Stops with 1 when the piece is full: the rest is the next one. */
 static int visit_commit(const struct log_entry *commit, void *arg)
 {
 	struct piece *piece = arg;

@@ -134,12 +134,14 @@ static void *tell_kernel(void *arg)
 struct notifier *notifier_new(struct fs *fs)
 {
 	struct notifier *notifier = g_new0(struct notifier, 1);
+	int r;
 
 	notifier->fs = fs;
 	pthread_mutex_init(&notifier->lock, NULL);
 	pthread_cond_init(&notifier->wake, NULL);
-	if (pthread_create(&notifier->thread, NULL, tell_kernel, notifier) != 0)
-		g_error("cannot start the notifier thread");
+	r = pthread_create(&notifier->thread, NULL, tell_kernel, notifier);
+	if (r != 0)
+		g_error("cannot start the notifier thread: %s", g_strerror(r));
 	return notifier;
 }
 

@@ -1,4 +1,4 @@
-/* Control files. Direct I/O, size 0, long attributes; a handle's text is made at a READ
+/* Control files. Direct I/O, size 0 and long attributes but for the log; a handle's text is made at a READ
  * from its beginning and then stays, since shells read byte by byte. Actions happen inside
  * WRITE, where a shell sees their error. */
 #include "fs/control.h"
@@ -122,8 +122,6 @@ static void fill_attributes(struct fs *fs, const struct control *control, struct
 	/* What only the owner of the mount may know, everybody may. */
 	if (fs->options.public_log && control->place == PLACE_ROOT && S_ISREG(control->mode))
 		attributes->st_mode |= (control->mode & 0600) >> 3 | (control->mode & 0600) >> 6;
-	if (control_is_log(control))
-		attributes->st_size = (off_t)audit_size(fs, NULL, -1);
 	attributes->st_nlink = 1;
 	attributes->st_blksize = 4096;
 	attributes->st_uid = txn ? txn_credentials(txn)->uid : fs->owner_uid;
@@ -154,6 +152,8 @@ static void reply_control(struct fs *fs, fuse_req_t req, struct node *parent, co
 
 	entry.ino = node->id;
 	fill_attributes(fs, control, txn, &entry.attr);
+	if (control_is_log(control))
+		entry.attr.st_size = (off_t)audit_size(fs, NULL, -1);
 	reply_entry(req, node, &entry);
 }
 

@@ -59,7 +59,7 @@ void control_reply_written(fuse_req_t req, size_t size, int error);
 /* st_ino of a node of the mount's own. */
 uint64_t control_node_ino(const struct node *node);
 
-/* The revision has grown: wakes who polls for it. */
+/* The revision has grown, or a compaction went on: wakes who polls for either. */
 void control_wake_pollers(struct fs *fs);
 
 /* The hook of the registry (arg: the fs). */

@@ -4,7 +4,8 @@
 #include <errno.h>
 
 /* Whom the compacting thread of the store tells. Its work outlives the mount, which is one
- * a process. */
+ * a process. The lock is held while it tells, so that taking it back waits for it; it comes
+ * before all others. */
 static struct {
 	pthread_mutex_t lock;
 	struct fs *fs; /* lock; NULL: nobody any more */

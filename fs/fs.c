@@ -73,7 +73,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->meta = tree_new_meta(fs->live->view, &meta_file);
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->requests = requests_new();
-	fs->locks = lock_table_new(fs);
+	fs->locks = lock_table_new();
 	fs->scratch = scratch_names_new(options->scratch);
 	view_keep_scratch(fs->live->view, registry, commit_seen, fs);
 	node_table_init(&fs->nodes, registry, control_root());

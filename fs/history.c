@@ -53,7 +53,7 @@ int text_history(struct handle *handle, fuse_req_t req, GString **ret)
 {
 	g_autoptr(GArray) revisions = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	struct store *store = handle->fs->store;
-	GString *text = g_string_new(NULL);
+	g_autoptr(GString) text = g_string_new(NULL);
 	g_autofree char *key = NULL;
 	int r = 0;
 
@@ -76,8 +76,7 @@ int text_history(struct handle *handle, fuse_req_t req, GString **ret)
 		else if (r == -ENOENT)
 			r = 0; /* compacted, but for what a named snapshot needs */
 	}
-	*ret = text;
-	if (r < 0)
-		g_string_free(text, TRUE);
+	if (r == 0)
+		*ret = g_steal_pointer(&text);
 	return r;
 }

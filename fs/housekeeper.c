@@ -120,11 +120,6 @@ void housekeeper_session_ended(struct housekeeper *housekeeper, struct session *
 	resume_all(&resumed);
 }
 
-void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session *session)
-{
-	housekeeper_session_ended(housekeeper, session);
-}
-
 /* ---- Waiting requests ----------------------------------------------------------- */
 
 static bool concerns(struct session *session, fuse_req_t req, struct node *node, const char *name,
@@ -353,6 +348,7 @@ struct housekeeper *housekeeper_new(struct fs *fs)
 {
 	struct housekeeper *housekeeper = g_new0(struct housekeeper, 1);
 	pthread_condattr_t attributes;
+	int r;
 
 	housekeeper->fs = fs;
 	pthread_mutex_init(&housekeeper->lock, NULL);
@@ -362,8 +358,9 @@ struct housekeeper *housekeeper_new(struct fs *fs)
 	pthread_condattr_destroy(&attributes);
 	housekeeper->idle = g_hash_table_new(NULL, NULL);
 	housekeeper->closing = g_hash_table_new(NULL, NULL);
-	if (pthread_create(&housekeeper->thread, NULL, keep_house, housekeeper) != 0)
-		g_error("cannot start the housekeeping thread");
+	r = pthread_create(&housekeeper->thread, NULL, keep_house, housekeeper);
+	if (r != 0)
+		g_error("cannot start the housekeeping thread: %s", g_strerror(r));
 	return housekeeper;
 }
 

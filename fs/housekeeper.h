@@ -8,9 +8,7 @@
 void housekeeper_watch_idle(struct housekeeper *housekeeper, struct session *session);
 /* The session was flushed with nothing written: it may end with its next RELEASE. */
 void housekeeper_note_closing(struct housekeeper *housekeeper, struct session *session);
-/* It goes on writing. */
-void housekeeper_forget_closing(struct housekeeper *housekeeper, struct session *session);
-/* Its RELEASE has committed: who waits for that goes on. */
+/* Its RELEASE has committed, or it goes on writing: who waits for that goes on. */
 void housekeeper_session_ended(struct housekeeper *housekeeper, struct session *session);
 
 /* Calls call(arg) once, `delay_us` from now; the same delay for all who ask. */

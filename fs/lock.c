@@ -44,7 +44,6 @@ struct locked_file {
 };
 
 struct lock_table {
-	struct fs *fs; /* set once */
 	pthread_mutex_t lock;
 	GHashTable *files; /* lock: struct locked_file */
 };
@@ -86,11 +85,10 @@ static void file_free(void *data)
 	g_free(file);
 }
 
-struct lock_table *lock_table_new(struct fs *fs)
+struct lock_table *lock_table_new(void)
 {
 	struct lock_table *table = g_new0(struct lock_table, 1);
 
-	table->fs = fs;
 	pthread_mutex_init(&table->lock, NULL);
 	table->files = g_hash_table_new_full(hash_file, equal_file, file_free, NULL);
 	return table;
@@ -437,16 +435,21 @@ static void start_request(struct handle *handle, fuse_req_t req, const struct lo
 	publish_next(request);
 }
 
+static struct lock range_of(uint64_t owner, const struct flock *lock)
+{
+	return (struct lock){ .kind = LOCK_KIND_RANGE,
+			      .type = lock->l_type,
+			      .owner = owner,
+			      .start = (uint64_t)lock->l_start,
+			      .end = lock->l_len ? (uint64_t)(lock->l_start + lock->l_len - 1) :
+						   G_MAXINT64,
+			      .pid = lock->l_pid };
+}
+
 void lock_range(struct handle *handle, fuse_req_t req, uint64_t owner, const struct flock *lock,
 		bool wait)
 {
-	struct lock wanted = { .kind = LOCK_KIND_RANGE,
-			       .type = lock->l_type,
-			       .owner = owner,
-			       .start = (uint64_t)lock->l_start,
-			       .end = lock->l_len ? (uint64_t)(lock->l_start + lock->l_len - 1) :
-						    G_MAXINT64,
-			       .pid = lock->l_pid };
+	struct lock wanted = range_of(owner, lock);
 
 	start_request(handle, req, &wanted, wait);
 }
@@ -474,12 +477,7 @@ void lock_whole(struct handle *handle, fuse_req_t req, uint64_t owner, int opera
 
 void lock_query(struct handle *handle, fuse_req_t req, uint64_t owner, const struct flock *lock)
 {
-	struct lock wanted = { .kind = LOCK_KIND_RANGE,
-			       .type = lock->l_type,
-			       .owner = owner,
-			       .start = (uint64_t)lock->l_start,
-			       .end = lock->l_len ? (uint64_t)(lock->l_start + lock->l_len - 1) :
-						    G_MAXINT64 };
+	struct lock wanted = range_of(owner, lock);
 	struct lock_table *table = handle->fs->locks;
 	struct flock found = *lock;
 	const struct lock *held;

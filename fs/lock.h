@@ -10,7 +10,7 @@
 
 struct lock_table;
 
-struct lock_table *lock_table_new(struct fs *fs);
+struct lock_table *lock_table_new(void);
 /* The mount is gone: who still waits is answered with EINTR. Before any handle goes. */
 void lock_table_end(struct lock_table *table);
 void lock_table_free(struct lock_table *table);

@@ -27,7 +27,7 @@
 /* More can only wait for the same disk. */
 #define THREADS_MAX 64
 /* A request that comes faster than this was there before it was asked for. */
-#define WAITING_NS 4000
+#define WAITING_US 4
 /* So many of them in a row call for help. */
 #define WAITING_MANY 2
 
@@ -54,6 +54,7 @@ struct loop {
 	bool stopping;	       /* lock */
 	guint standing_by;     /* lock */
 	GPtrArray *workers;    /* lock: struct worker */
+	gint error;	       /* atomic: why the device could not be read, or 0 */
 	int stop_fd;	       /* set once: an eventfd that is written to when it is over */
 	sigset_t stop_signals; /* set once */
 };
@@ -93,14 +94,6 @@ static void wait_for_stop(const struct loop *loop)
 
 /* ---- Receiving ------------------------------------------------------------------ */
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* True when there is a request in the worker's buffer. At the end the thread that waits in
  * read(2) is interrupted there. It is not cancelled: what a cancelled thread leaves behind on
  * its stack the address sanitizer takes for an error. */
@@ -115,6 +108,7 @@ static bool receive(struct worker *worker)
 	if (r > 0)
 		return true;
 	if (r != -EINTR && r != -EAGAIN) {
+		g_atomic_int_set(&loop->error, r);
 		fuse_session_exit(loop->session);
 		tell_stop(loop->stop_fd);
 	}
@@ -145,11 +139,11 @@ static void serve_as_receiver(struct worker *worker)
 	guint in_a_row = 0;
 
 	while (role == ROLE_RECEIVER && !fuse_session_exited(loop->session)) {
-		int64_t asked_ns = now_ns();
+		int64_t asked_us = g_get_monotonic_time();
 
 		if (!receive(worker))
 			continue;
-		in_a_row = now_ns() - asked_ns < WAITING_NS ? in_a_row + 1 : 0;
+		in_a_row = g_get_monotonic_time() - asked_us < WAITING_US ? in_a_row + 1 : 0;
 		if (in_a_row == WAITING_MANY) {
 			call_for_help(loop);
 			in_a_row = 0;
@@ -339,6 +333,8 @@ int loop_run(struct fuse_session *session)
 		wait_for_stop(&loop);
 	fuse_session_exit(session);
 	stop_workers(&loop);
+	if (r == 0)
+		r = g_atomic_int_get(&loop.error); /* 0 as well when it was unmounted */
 	restore_handlers(old);
 	g_ptr_array_unref(loop.workers);
 	pthread_cond_destroy(&loop.wanted);

@@ -119,10 +119,10 @@ struct handle {
 	bool begun;		      /* lock: commit or message was written */
 	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */
 	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
-	uint64_t seen_revision;	      /* of fs->poll_lock: at the last READ */
-	struct watcher *watcher;      /* set once: of a stream of changes; or NULL */
-	uint64_t log_begin;	      /* set once; of the log: where its first line was at OPEN */
-	pid_t log_reader;	      /* set once; of the log: the process that opened it */
+	uint64_t seen_revision;	 /* of fs->poll_lock: it, or compaction_steps, at the last READ */
+	struct watcher *watcher; /* set once: of a stream of changes; or NULL */
+	uint64_t log_begin;	 /* set once; of the log: where its first line was at OPEN */
+	pid_t log_reader;	 /* set once; of the log: the process that opened it */
 };
 
 struct handle *handle_new(struct fs *fs, struct node *node, int flags);

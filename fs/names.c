@@ -473,15 +473,20 @@ static bool is_reserved(struct fs *fs, struct node *parent, const char *name)
 	return reserved;
 }
 
+static void submit_new(struct name_request *request)
+{
+	if (is_reserved(request->fs, request->names.parent, request->name))
+		name_request_reply(request, -EEXIST);
+	else
+		submit_names(request);
+}
+
 void tree_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode)
 {
 	struct name_request *request = name_request_new(fs, req, OP_MKDIR, parent, name);
 
 	request->op.mode = mode & 07777;
-	if (is_reserved(fs, parent, name))
-		name_request_reply(request, -EEXIST);
-	else
-		submit_names(request);
+	submit_new(request);
 }
 
 void tree_mknod(struct fs *fs, fuse_req_t req, struct node *parent, const char *name, mode_t mode)
@@ -491,10 +496,7 @@ void tree_mknod(struct fs *fs, fuse_req_t req, struct node *parent, const char *
 	request->op.flags = OP_EXCLUSIVE;
 	request->op.mode = mode & 07777;
 	request->op.value = g_bytes_new(NULL, 0);
-	if (is_reserved(fs, parent, name))
-		name_request_reply(request, -EEXIST);
-	else
-		submit_names(request);
+	submit_new(request);
 }
 
 void tree_symlink(struct fs *fs, fuse_req_t req, const char *link, struct node *parent,
@@ -506,10 +508,7 @@ void tree_symlink(struct fs *fs, fuse_req_t req, const char *link, struct node *
 	request->op.value = g_bytes_new(link, strlen(link));
 	if (scratch_names_link(fs->scratch, name))
 		request->op.flags = OP_SCRATCH;
-	if (is_reserved(fs, parent, name))
-		name_request_reply(request, -EEXIST);
-	else
-		submit_names(request);
+	submit_new(request);
 }
 
 /* Removing a name that is only reserved: the creator gives it up. True when that is all. */

@@ -89,8 +89,8 @@ struct node_table {
 	pthread_mutex_t lock;
 	GHashTable *by_id;    /* lock */
 	GHashTable *children; /* lock: (parent, name) -> node */
-	GPtrArray *moved;     /* lock: nodes with `moved_to` */
 	GHashTable *reserved; /* lock: the same, of those reserved */
+	GPtrArray *moved;     /* lock: nodes with `moved_to` */
 	GHashTable *past;     /* lock: the tops of past trees that have a name */
 	uint64_t last_id;     /* lock */
 	struct node *root;    /* set once */

@@ -245,13 +245,14 @@ static int share_value(struct fs *fs, struct node *node, GBytes **ret)
 	g_autoptr(snapshot) snapshot = NULL;
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
-	int r = node_key(&fs->nodes, node, NULL, &key);
+	int r;
 
 	pthread_mutex_lock(&fs->nodes.lock);
 	*ret = node->value ? g_bytes_ref(node->value) : NULL;
 	pthread_mutex_unlock(&fs->nodes.lock);
 	if (*ret)
 		return 0;
+	r = node_key(&fs->nodes, node, NULL, &key);
 	if (r == 0)
 		r = take_snapshot(fs, node, &snapshot);
 	if (r == 0)

@@ -66,11 +66,6 @@ void scratch_names_free(struct scratch_names *names)
 	g_free(names);
 }
 
-bool scratch_names_any(const struct scratch_names *names)
-{
-	return names->patterns->len > 0;
-}
-
 /* A glob with slashes is of the last components of a path, however many `*` stands for. */
 static bool matches_path(const char *glob, const char *key)
 {

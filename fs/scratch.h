@@ -10,7 +10,6 @@ struct scratch_names;
  * word `default` stands for the built-in ones. NULL: those. `none`, or empty: no name is. */
 struct scratch_names *scratch_names_new(const char *patterns);
 void scratch_names_free(struct scratch_names *names); /* accepts NULL */
-bool scratch_names_any(const struct scratch_names *names);
 
 /* True when open(2) with `flags` (O_CREAT among them) makes a scratch file of `key`. */
 bool scratch_names_file(const struct scratch_names *names, const char *key, int flags);

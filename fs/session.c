@@ -110,7 +110,8 @@ bool session_is_pending(struct session *session)
 	return pending;
 }
 
-bool session_is_of(struct session *session, pid_t tid)
+/* True when the thread `tid` belongs to the process that opened it. */
+static bool session_is_of(struct session *session, pid_t tid)
 {
 	struct process process;
 
@@ -385,7 +386,7 @@ void session_write(struct session *session, fuse_req_t req, const char *data, si
 	commit_now = session->synchronous ||
 		     (session->append && session->uncommitted_bytes >= APPEND_COMMIT_BYTES);
 	pthread_mutex_unlock(&session->lock);
-	housekeeper_forget_closing(session->fs->housekeeper, session);
+	housekeeper_session_ended(session->fs->housekeeper, session);
 	if (r < 0) {
 		reply_error(req, r);
 		return;

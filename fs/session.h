@@ -23,9 +23,6 @@ bool session_is_kept(struct session *session);
 /* True while something is not committed that close(2) would commit. */
 bool session_is_pending(struct session *session);
 
-/* True when the thread `tid` belongs to the process that opened it. */
-bool session_is_of(struct session *session, pid_t tid);
-
 /* The value as the handle sees it (caller unrefs; NULL: empty), and its size. */
 GBytes *session_value(struct session *session);
 uint64_t session_size(struct session *session);

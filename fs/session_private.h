@@ -19,9 +19,10 @@ struct session {
 	bool append;		    /* set once */
 	bool synchronous;	    /* set once: O_SYNC, O_DSYNC: every write commits */
 
+	bool over; /* of the node table's lock: the name it had reserved is another's file by now */
+
 	pthread_mutex_t lock;
 	/* All that follows is under it. */
-	bool over;	  /* the name it had reserved is another's file by now */
 	bool committing;  /* a commit is on its way: the next one waits for it */
 	GArray *queued;	  /* struct queued_commit: who waits for the next one */
 	bool replace;	  /* the commit sets the whole value */

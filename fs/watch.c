@@ -470,13 +470,15 @@ static void *run_hub(void *arg)
 struct watch_hub *watch_hub_new(struct fs *fs)
 {
 	struct watch_hub *hub = g_new0(struct watch_hub, 1);
+	int r;
 
 	hub->fs = fs;
 	hub->watchers = g_ptr_array_new();
 	pthread_mutex_init(&hub->lock, NULL);
 	pthread_cond_init(&hub->wake, NULL);
-	if (pthread_create(&hub->thread, NULL, run_hub, hub) != 0)
-		g_error("cannot start the thread of watchers");
+	r = pthread_create(&hub->thread, NULL, run_hub, hub);
+	if (r != 0)
+		g_error("cannot start the thread of watchers: %s", g_strerror(r));
 	return hub;
 }
 

@@ -307,6 +307,12 @@ static void submit_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 		reply_error(req, r);
 		return;
 	}
+	if (changes->mask) {
+		pthread_mutex_lock(&fs->nodes.lock);
+		node->known.mode = KNOWN_CHANGED;
+		node->tree->reshaped++;
+		pthread_mutex_unlock(&fs->nodes.lock);
+	}
 	program = tree_program(req, size ? OP_PATCH : OP_ATTR, key, key, node, &op);
 	if (size)
 		op_add_edit(op, EDIT_TRUNCATE, *size, NULL);

@@ -388,6 +388,18 @@ static void moved_again_locked(struct node_table *table, const struct log_entry 
 	}
 }
 
+/* Whether it does more than to give a key another value. */
+static bool changes_shape(const struct change *change)
+{
+	const struct record *before = change->before, *after = change->after;
+
+	if (change->kind == CHANGE_TOUCH)
+		return false; /* what it has another entry of comes with it */
+	return !before || !after || before->ino != after->ino || before->type != after->type ||
+	       before->mode != after->mode || before->uid != after->uid ||
+	       before->gid != after->gid || before->own_mtime_ns != after->own_mtime_ns;
+}
+
 static void table_follows(struct seen *seen, const struct log_entry *commit)
 {
 	const struct origin *origin = commit->origin;
@@ -401,9 +413,13 @@ static void table_follows(struct seen *seen, const struct log_entry *commit)
 	if (origin && origin->names)
 		names_changed_locked(seen->fs, origin->names, commit->revision);
 	/* What lies below goes before its directory, through which it is found. */
-	for (guint i = commit->changes->len; i-- > 0;)
-		change_seen_locked(seen, g_ptr_array_index(commit->changes, i),
-				   origin && origin->names);
+	for (guint i = commit->changes->len; i-- > 0;) {
+		const struct change *change = g_ptr_array_index(commit->changes, i);
+
+		change_seen_locked(seen, change, origin && origin->names);
+		if (changes_shape(change))
+			seen->fs->shape_revision = seen->fs->seen_revision;
+	}
 	if (origin && origin->session)
 		settle_locked(table, commit, session_node(origin->session));
 	pthread_mutex_unlock(&table->lock);
@@ -432,49 +448,192 @@ void commit_seen(const struct log_entry *commit, void *arg)
 /* ---- Trees of transactions ------------------------------------------------------ */
 
 /* Whoever has the file open reads nothing any more, or the value of its open again. */
-static bool has_wrong_pages(const struct node *node, enum tree_change change)
+static bool has_wrong_pages(const struct node *node, bool ended)
 {
-	return node->cached > 0 && (change == TREE_ENDED || node->generation > 0);
+	return node->cached > 0 && (ended || node->generation > 0);
 }
 
-/* The names below the top of the tree take what lies below them along. */
-static void collect_tree_locked(struct fs *fs, struct txn *txn, enum tree_change change,
-				GArray *ids)
+/* The directory of `txn` in txn/, if the kernel knows it, and the top of its tree. */
+static struct node *find_transaction_locked(struct fs *fs, struct txn *txn, struct node **ret_top)
 {
 	struct node_table *table = &fs->nodes;
 	struct node *transactions = node_child_locked(table, table->root, "txn");
 	struct node *directory =
 		transactions ? node_child_locked(table, transactions, txn_name(txn)) : NULL;
-	struct node *keys = directory ? node_child_locked(table, directory, "keys") : NULL;
 
-	if (!directory || directory->txn != txn)
-		return;
-	if (change == TREE_ENDED)
-		g_array_append_val(ids, directory->id);
-	if (!keys)
-		return;
-	for (const GList *link = keys->tree->nodes.head; link; link = link->next) {
+	if (directory && directory->txn != txn)
+		directory = NULL;
+	*ret_top = directory ? node_child_locked(table, directory, "keys") : NULL;
+	return directory;
+}
+
+static void invalidate_attributes(struct fs *fs, const GArray *ids)
+{
+	for (guint i = 0; i < ids->len; i++)
+		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
+						 0);
+}
+
+/* The names below the top of the tree take what lies below them along. */
+static void collect_tree_locked(struct fs *fs, struct node *top, GArray *ids)
+{
+	for (const GList *link = top->tree->nodes.head; link; link = link->next) {
 		const struct node *node = link->data;
 
 		g_array_append_val(ids, node->id);
-		if (has_wrong_pages(node, change))
+		if (has_wrong_pages(node, true))
 			notifier_forget_pages(fs->pages, node->id);
 		if (node->parent && node->state == NODE_LIVE &&
-		    (node->parent == keys || node->handles > 0))
+		    (node->parent == top || node->handles > 0))
 			notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
 	}
 }
 
-void tree_invalidated(struct fs *fs, struct txn *txn, enum tree_change change)
+void tree_ended(struct fs *fs, struct txn *txn)
 {
 	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	struct node *directory, *top;
 
 	pthread_mutex_lock(&fs->nodes.lock);
-	collect_tree_locked(fs, txn, change, ids);
+	directory = find_transaction_locked(fs, txn, &top);
+	if (directory)
+		g_array_append_val(ids, directory->id);
+	if (top)
+		collect_tree_locked(fs, top, ids);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	for (guint i = 0; i < ids->len; i++)
-		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
-						 0);
+	invalidate_attributes(fs, ids);
+}
+
+static void forget_name_locked(struct fs *fs, const struct node *node)
+{
+	notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
+}
+
+/* Whether all nodes of the tree are in the new round what they were in the last one, but for
+ * their values. */
+static bool has_same_shape_locked(const struct fs *fs, const struct tree *tree,
+				  const struct tree_round *now)
+{
+	return tree->verified.reshaped == tree->reshaped &&
+	       fs->shape_revision <= tree->verified.revision && now->revision <= fs->seen_revision;
+}
+
+/* The nodes that have a name and were used in the last round need a look, and are held for it.
+ * All others are as they were, or their names forgotten. */
+static GPtrArray *hold_used_locked(struct fs *fs, struct tree *tree, bool same)
+{
+	GPtrArray *nodes = g_ptr_array_new();
+
+	for (GList *link = tree->nodes.tail; link; link = link->prev) {
+		struct node *node = link->data;
+		bool used = node->round >= tree->verified.round;
+
+		if (!used && same)
+			break;
+		if (has_wrong_pages(node, false))
+			notifier_forget_pages(fs->pages, node->id);
+		if (node->state != NODE_LIVE || !node->parent->tree)
+			continue; /* its handles know what they read; or the top */
+		if (!used) {
+			forget_name_locked(fs, node);
+			continue;
+		}
+		node->refs++;
+		g_ptr_array_add(nodes, node);
+	}
+	return nodes;
+}
+
+/* Whether the record of the node in the new snapshot is of the same file, with the attributes
+ * that the kernel knows. */
+static bool is_as_known(struct fs *fs, struct node *node)
+{
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	bool known;
+
+	if (node_key(&fs->nodes, node, NULL, &key) < 0 ||
+	    view_get(node->tree->view, key, &record) < 0)
+		return false;
+	pthread_mutex_lock(&fs->nodes.lock);
+	known = record->ino == node->ino && record->type == node->type &&
+		node_is_known_locked(node, record);
+	if (!*key)
+		node_know_locked(node, record); /* of the top: by its next GETATTR */
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return known;
+}
+
+/* A name that is kept is not looked up again: before the kernel uses it, it asks for attributes,
+ * which renews the node. A symbolic link, or a file where there was a directory, it refuses to
+ * follow without asking. */
+static void keep_or_forget(struct fs *fs, struct node *node, bool same)
+{
+	bool keep = node->type != RECORD_SYMLINK && (same || is_as_known(fs, node));
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->state == NODE_LIVE &&
+	    (!keep || (node->type != RECORD_DIRECTORY && node->handles > 0)))
+		forget_name_locked(fs, node);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	fuse_lowlevel_notify_inval_inode(fs->session, node->id, -1, 0);
+}
+
+static void begin_round(struct fs *fs, struct node *top, const struct tree_round *now)
+{
+	struct tree *tree = top->tree;
+	g_autoptr(GPtrArray) nodes = NULL;
+	bool same;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	same = has_same_shape_locked(fs, tree, now);
+	nodes = hold_used_locked(fs, tree, same);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	for (guint i = 0; i < nodes->len; i++) {
+		keep_or_forget(fs, g_ptr_array_index(nodes, i), same);
+		node_unref(&fs->nodes, g_ptr_array_index(nodes, i));
+	}
+	if (!same && !is_as_known(fs, top))
+		fuse_lowlevel_notify_inval_inode(fs->session, top->id, -1, 0);
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (now->round > tree->verified.round)
+		tree->verified = *now;
+	pthread_mutex_unlock(&fs->nodes.lock);
+}
+
+/* The top of the tree of `txn`, held; NULL: the kernel does not know it. */
+static struct node *hold_top(struct fs *fs, struct txn *txn)
+{
+	struct node *top;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	find_transaction_locked(fs, txn, &top);
+	if (top)
+		top->refs++;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return top;
+}
+
+int tree_new_round(struct fs *fs, struct txn *txn, txn_round_fn *begin)
+{
+	struct node *top = hold_top(fs, txn);
+	struct tree_round now;
+	int r;
+
+	/* What the new round reshapes, which may be before all is told, counts for the next. */
+	if (top) {
+		pthread_mutex_lock(&fs->nodes.lock);
+		now.reshaped = top->tree->reshaped;
+		pthread_mutex_unlock(&fs->nodes.lock);
+	}
+	r = begin(txn);
+	if (r == 0 && top) {
+		now.round = txn_round(txn);
+		now.revision = txn_base_revision(txn);
+		begin_round(fs, top, &now);
+	}
+	node_unref(&fs->nodes, top);
+	return r;
 }
 
 /* Names first, then pages. */

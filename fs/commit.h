@@ -27,15 +27,12 @@ void commit_seen(const struct log_entry *commit, void *arg);
  * where no commit is seen. */
 void names_changed(struct fs *fs, const struct name_change *change);
 
-/* What became of a transaction's tree. */
-enum tree_change {
-	TREE_ENDED,	/* with the transaction */
-	TREE_NEW_ROUND, /* all its nodes are of an old one */
-};
-
-/* The kernel asks again for what it has cached of the tree; names and pages once they are
- * told (tree_when_told). */
-void tree_invalidated(struct fs *fs, struct txn *txn, enum tree_change change);
+/* The tree of a transaction has ended with it, or begins a new round with begin(txn), whose
+ * result it returns: the kernel asks again for what it has cached; for names and pages once they
+ * are told (tree_when_told). */
+void tree_ended(struct fs *fs, struct txn *txn);
+typedef int txn_round_fn(struct txn *txn);
+int tree_new_round(struct fs *fs, struct txn *txn, txn_round_fn *begin);
 
 struct notifier *notifier_new(struct fs *fs);
 /* False: its thread could not be ended in time, and what it uses must be left as it is. */

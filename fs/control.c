@@ -400,7 +400,7 @@ void control_txn_ended(struct txn *txn, void *arg)
 	struct node *transactions, *directory = NULL;
 
 	provisional_settle_txn(fs, txn, NULL); /* which lets go of it */
-	tree_invalidated(fs, txn, TREE_ENDED);
+	tree_ended(fs, txn);
 	pthread_mutex_lock(&fs->nodes.lock);
 	transactions = node_child_locked(&fs->nodes, fs->nodes.root, "txn");
 	if (transactions)

@@ -147,21 +147,48 @@ static int truncate_in_view(struct fs *fs, fuse_req_t req, struct node *node, co
  * at a time. */
 enum { CACHED_SIZE_MAX = 128 * 1024 };
 
-/* Whether the handle may read through the kernel's page cache. What the snapshot has cannot
- * change, so long as the transaction does not write it; each WRITE counts in `generation`
- * before it looks for such handles (see reply_written). */
-static bool use_page_cache(struct fs *fs, struct handle *handle)
+/* Whether the handle may read through the kernel's page cache, and whether what is there
+ * already is right. What the snapshot has cannot change, so long as the transaction does not
+ * write it; each WRITE counts in `generation` before it looks for such handles (see
+ * reply_written). Pages of an earlier round the kernel drops when it has opened the file. */
+static void use_page_cache(struct fs *fs, struct handle *handle, struct fuse_file_info *info)
 {
 	struct node *node = handle->node;
 
-	if (writes(handle->flags) || !handle->record ||
-	    handle->record->size_bytes > CACHED_SIZE_MAX)
-		return false;
 	pthread_mutex_lock(&fs->nodes.lock);
-	handle->cached = node->generation == 0;
+	handle->cached = !writes(handle->flags) && handle->record &&
+			 handle->record->size_bytes <= CACHED_SIZE_MAX && node->generation == 0;
 	node->cached += handle->cached;
+	info->direct_io = !handle->cached;
+	info->keep_cache = handle->cached && node->pages_round == handle->round;
 	pthread_mutex_unlock(&fs->nodes.lock);
-	return handle->cached;
+}
+
+/* Who READs through the page cache has dropped what was there before this round. */
+static void note_pages(struct fs *fs, struct handle *handle)
+{
+	struct node *node = handle->node;
+
+	if (!handle->cached)
+		return;
+	pthread_mutex_lock(&fs->nodes.lock);
+	if (node->round == handle->round)
+		node->pages_round = handle->round;
+	pthread_mutex_unlock(&fs->nodes.lock);
+}
+
+/* A restart spares the nodes that nobody has open. False: it has come since `round`, and may
+ * have missed this handle. */
+static bool enter_round(struct fs *fs, struct handle *handle, uint64_t round)
+{
+	struct node *node = handle->node;
+	bool same;
+
+	handle->round = round;
+	pthread_mutex_lock(&fs->nodes.lock);
+	same = node->round == round;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return same && txn_round(node->tree->txn) == round;
 }
 
 static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
@@ -169,6 +196,7 @@ static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 {
 	bool truncate = writes(info->flags) && (info->flags & O_TRUNC);
 	bool reads = (info->flags & O_ACCMODE) != O_WRONLY;
+	uint64_t round = txn_round(node->tree->txn);
 	g_autoptr(record) record = NULL;
 	g_autofree char *key = NULL;
 	struct handle *handle;
@@ -181,11 +209,13 @@ static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 	if (r < 0)
 		return r;
 	handle = handle_new(fs, node, info->flags);
-	handle->round = node->round;
+	if (!enter_round(fs, handle, round)) {
+		handle_free(handle);
+		return -ESTALE;
+	}
 	if (reads && !truncate)
 		handle->record = g_steal_pointer(&record);
-	info->keep_cache = use_page_cache(fs, handle);
-	info->direct_io = !info->keep_cache;
+	use_page_cache(fs, handle, info);
 	info->noflush = 1; /* every write is in the view when it returns */
 	reply_open(req, handle, info);
 	return 0;
@@ -401,6 +431,7 @@ static int create_in_view(struct fs *fs, fuse_req_t req, struct node *parent, co
 		op->flags |= OP_SCRATCH;
 	op->mode = mode & 07777;
 	op->value = g_bytes_new(NULL, 0);
+	tree_note_reshaped(fs, parent->tree);
 	r = apply_in_view(fs, parent, program, &record);
 	if (r < 0)
 		return r;
@@ -502,6 +533,7 @@ void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 	GBytes *value = NULL;
 	int r = 0;
 
+	note_pages(handle->fs, handle);
 	if (handle->node->tree->txn)
 		r = value_in_view(handle->fs, handle, &value);
 	else if (handle->session)

@@ -28,6 +28,8 @@ struct fs {
 	struct node_table nodes;
 	GHashTable *handles;		 /* of the node table's lock: all struct handle */
 	uint64_t seen_revision;		 /* of the node table's lock: what it has followed */
+	uint64_t shape_revision;	 /* of the same: of the last commit that did not just
+					  * give keys other values */
 	struct notifier *notifier;	 /* set once: of names */
 	struct notifier *pages;		 /* set once: of pages, which never wait for names */
 	struct housekeeper *housekeeper; /* set once */

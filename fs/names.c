@@ -15,17 +15,12 @@ enum { LOOKUP_TO_OPEN_US = 10000 };
 
 /* ---- Resolving ------------------------------------------------------------------ */
 
-bool tree_is_old_round(struct node *node)
-{
-	return node->tree->txn && node->type != RECORD_DIRECTORY &&
-	       node->round != txn_round(node->tree->txn);
-}
-
-/* A directory of an earlier round is as good as ever when the new snapshot has it. */
-static int renew_directory(struct fs *fs, struct node *node, const char *key)
+/* A node of an earlier round is as good as ever when the new snapshot has it too. */
+static int renew(struct fs *fs, struct node *node, const char *key)
 {
 	uint64_t round = txn_round(node->tree->txn);
 	g_autoptr(record) record = NULL;
+	bool renewed;
 	int r;
 
 	if (node->round == round)
@@ -33,16 +28,16 @@ static int renew_directory(struct fs *fs, struct node *node, const char *key)
 	r = view_get(node->tree->view, key, &record);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
-	if (record->ino != node->ino)
+	if (record->ino != node->ino || record->type != node->type)
 		return -ESTALE;
 	/* The kernel knows the name from an earlier round and does not look it up again. */
 	r = view_observe(node->tree->view, OBSERVE_EXISTS, key, record);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&fs->nodes.lock);
-	node->round = round;
+	renewed = node_renew_locked(node, round, record);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	return 0;
+	return renewed ? 0 : -ESTALE;
 }
 
 int tree_resolve(struct fs *fs, struct node *node, const char *name, char **ret)
@@ -51,12 +46,12 @@ int tree_resolve(struct fs *fs, struct node *node, const char *name, char **ret)
 	int r = 0;
 
 	if (node->tree->txn) {
-		if (txn_state(node->tree->txn) == TXN_OVER || tree_is_old_round(node))
+		if (txn_state(node->tree->txn) == TXN_OVER)
 			return -ESTALE;
 		r = node_key(&fs->nodes, node, NULL, &own_key);
 		/* The top of the tree, whose key is empty, is there in every round. */
-		if (r == 0 && node->type == RECORD_DIRECTORY && *own_key)
-			r = renew_directory(fs, node, own_key);
+		if (r == 0 && *own_key)
+			r = renew(fs, node, own_key);
 	}
 	return r == 0 ? node_key(&fs->nodes, node, name, ret) : r;
 }
@@ -133,6 +128,13 @@ struct program *tree_program(fuse_req_t req, enum op_kind kind, const char *key,
 	program_compare(program, COMPARE_INO, COMPARE_EQUAL, guard_key, guard->ino);
 	*ret_op = program_add(program, kind, key);
 	return program;
+}
+
+void tree_note_reshaped(struct fs *fs, struct tree *tree)
+{
+	pthread_mutex_lock(&fs->nodes.lock);
+	tree->reshaped++;
+	pthread_mutex_unlock(&fs->nodes.lock);
 }
 
 void tree_apply(struct fs *fs, const struct tree *tree, struct program *program,
@@ -410,6 +412,26 @@ static void keep_orphan(struct fs *fs, struct node *parent, const char *name, co
 	node_unref(table, node);
 }
 
+/* A name that the kernel knows from an earlier round it removes or moves without a LOOKUP. */
+static int observe_name(struct view *view, const char *key)
+{
+	g_autoptr(record) record = NULL;
+	int r = view_get(view, key, &record);
+
+	return r < 0 && r != -ENOENT ? r : view_observe(view, OBSERVE_EXISTS, key, record);
+}
+
+static int observe_names(const struct name_request *request, const char *key, const char *new_key)
+{
+	const struct tree *tree = request->names.parent->tree;
+	int r;
+
+	if (!tree->txn || !removes_or_moves(request))
+		return 0;
+	r = observe_name(tree->view, key);
+	return r == 0 && new_key ? observe_name(tree->view, new_key) : r;
+}
+
 static int build_names(struct name_request *request, struct program **ret)
 {
 	struct fs *fs = request->fs;
@@ -426,6 +448,8 @@ static int build_names(struct name_request *request, struct program **ret)
 		r = tree_resolve(fs, names->parent, names->name, &key);
 	if (r == 0 && names->new_parent)
 		r = tree_resolve(fs, names->new_parent, names->new_name, &new_key);
+	if (r == 0)
+		r = observe_names(request, key, new_key);
 	if (r < 0)
 		return r;
 	if (removes_or_moves(request))
@@ -456,10 +480,12 @@ static void submit_names(struct name_request *request)
 
 	request->origin.names = &request->names;
 	r = build_names(request, &program);
-	if (r < 0)
+	if (r < 0) {
 		name_request_reply(request, r);
-	else
-		tree_apply(request->fs, request->names.parent->tree, program, names_done, request);
+		return;
+	}
+	tree_note_reshaped(request->fs, request->names.parent->tree);
+	tree_apply(request->fs, request->names.parent->tree, program, names_done, request);
 }
 
 /* A name that is reserved is taken, though only its creator sees it. */

@@ -270,16 +270,44 @@ struct node *node_obtain_control(struct node_table *table, struct node *parent, 
 	return node;
 }
 
-/* A directory of a transaction outlives a restart when the new snapshot has it too; a file
- * does not. */
-static bool still_means(const struct node *node, const struct tree *tree,
-			const struct record *record, uint64_t round)
+bool node_is_known_locked(const struct node *node, const struct record *record)
+{
+	return node->known.mode == record->mode && node->known.uid == record->uid &&
+	       node->known.gid == record->gid && node->known.own_mtime_ns == record->own_mtime_ns;
+}
+
+void node_know_locked(struct node *node, const struct record *record)
+{
+	node->known =
+		(struct known){ record->mode, record->uid, record->gid, record->own_mtime_ns };
+}
+
+bool node_renew_locked(struct node *node, uint64_t round, const struct record *record)
+{
+	if (node->round == round)
+		return true;
+	if (node->type != RECORD_DIRECTORY && node->handles > 0)
+		return false;
+	node->round = round;
+	node->generation = 0;
+	if (node->tree->txn) {
+		g_queue_unlink(&node->tree->nodes, &node->in_tree);
+		g_queue_push_tail_link(&node->tree->nodes, &node->in_tree);
+	}
+	node_know_locked(node, record);
+	return true;
+}
+
+/* A node of a transaction outlives a restart when the new snapshot has it too and nobody reads
+ * on in the old one. */
+static bool still_means(struct node *node, const struct tree *tree, const struct record *record,
+			uint64_t round)
 {
 	if (node->kind != tree->kind || node->ino != record->ino || node->type != record->type)
 		return false;
 	if (node->tree->revision != tree->revision)
 		return false; /* a named snapshot that was made anew */
-	return node->round == round || node->type == RECORD_DIRECTORY;
+	return node_renew_locked(node, round, record);
 }
 
 struct node *node_obtain_key(struct node_table *table, struct node *parent, const char *name,
@@ -304,13 +332,13 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 	if (!node) {
 		node = node_new_locked(table, in->kind, parent, name);
 		enter_tree_locked(node, in, record);
+		node_renew_locked(node, round, record);
 		g_hash_table_add(table->children, node);
 	}
 	if (in->kind == NODE_PAST && !parent->tree)
 		g_hash_table_add(table->past, node);
 	node->create_revision = MAX(node->create_revision, record->create_revision);
 	node->looked_up_us = g_get_monotonic_time();
-	node->round = round;
 	node->lookups++;
 	pthread_mutex_unlock(&table->lock);
 	return node;

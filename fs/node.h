@@ -21,6 +21,13 @@ enum node_kind {
 	NODE_META,	/* below meta/: a directory, or what is told of a key */
 };
 
+/* A round of a transaction, as it began. */
+struct tree_round {
+	uint64_t round;
+	uint64_t revision; /* of its snapshot */
+	uint64_t reshaped; /* tree->reshaped */
+};
+
 /* A tree of names that are keys, as the mount shows it: `keys/` itself, that of a
  * transaction or of a revision, or `meta/`. */
 struct tree {
@@ -30,7 +37,10 @@ struct tree {
 	struct txn *txn;     /* set once; NULL: none */
 	uint64_t revision;   /* set once; past: it is the tree of this revision */
 	const struct control *control; /* set once; meta: what its files are */
-	GQueue nodes;		       /* of the node table's lock: all nodes in it */
+	/* Of the node table's lock. */
+	GQueue nodes;	   /* all nodes in it; those of the newest round at the end */
+	uint64_t reshaped; /* how often the transaction itself made, moved or removed names */
+	struct tree_round verified; /* at its beginning all were right, or their names forgotten */
 };
 
 struct tree *tree_new(struct view *view, struct txn *txn);
@@ -47,6 +57,16 @@ enum node_state {
 	NODE_UNLINKED, /* removed or replaced by a call the kernel made: handles go on */
 	NODE_STALE,    /* gone without the kernel's knowing: the name must be looked up again */
 };
+
+/* The attributes that the kernel knows of a node, and checks permissions against. */
+struct known {
+	uint32_t mode; /* KNOWN_CHANGED: the transaction has changed some of them itself */
+	uid_t uid;
+	gid_t gid;
+	int64_t own_mtime_ns; /* of a directory */
+};
+
+#define KNOWN_CHANGED UINT32_MAX
 
 struct node {
 	uint64_t id;		       /* set once */
@@ -66,6 +86,8 @@ struct node {
 	GList in_tree; /* link in tree->nodes */
 	enum node_state state;
 	uint64_t round;		    /* of the transaction, when it was last known to be right */
+	uint64_t pages_round;	    /* in a transaction: of what the page cache may hold */
+	struct known known;	    /* in a transaction: in this round */
 	guint handles;		    /* open ones */
 	guint cached;		    /* in a transaction: of these, through the page cache */
 	uint64_t generation;	    /* in a transaction: writes through this node */
@@ -117,6 +139,13 @@ struct node *node_obtain_control(struct node_table *table, struct node *parent, 
  * `tree` NULL: that of the parent. */
 struct node *node_obtain_key(struct node_table *table, struct node *parent, const char *name,
 			     struct tree *tree, const struct record *record);
+
+/* True when the kernel knows the attributes of `record`, which `node` is now. */
+bool node_is_known_locked(const struct node *node, const struct record *record);
+void node_know_locked(struct node *node, const struct record *record);
+/* `node` of a transaction means the same file in `round`, where it is `record`. False: it is
+ * open since an earlier round, to which its pages and attributes belong. */
+bool node_renew_locked(struct node *node, uint64_t round, const struct record *record);
 
 /* Reserves `name` for a record that is not committed, with one lookup and the attributes
  * of `template` (referenced). -EEXIST: reserved already, and *ret is that node. */

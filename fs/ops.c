@@ -374,9 +374,16 @@ static void op_statfs(fuse_req_t req, fuse_ino_t id)
 				      .f_frsize = 4096,
 				      .f_namemax = STORE_NAME_MAX };
 	struct store_status status;
+	struct node *node = node_of(req, id);
 	uint64_t total_bytes, free_bytes;
+	g_autofree char *key = NULL;
 
-	node_of(req, id);
+	/* The kernel may know the name from an earlier round: this is its only question. */
+	if (node->kind == NODE_KEY && node->tree->txn &&
+	    tree_resolve(fs_of(req), node, NULL, &key) == -ESTALE) {
+		reply_error(req, -ESTALE);
+		return;
+	}
 	store_get_space(fs_of(req)->store, &total_bytes, &free_bytes);
 	store_get_status(fs_of(req)->store, &status);
 	statistics.f_blocks = total_bytes / 4096;

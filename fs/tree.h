@@ -6,8 +6,6 @@
 /* The key of `node`, or of `name` in it, as the tree is now. -ESTALE: it means nothing any
  * more, the kernel shall look again; -ENAMETOOLONG. Caller frees. */
 int tree_resolve(struct fs *fs, struct node *node, const char *name, char **ret);
-/* True for a node of a transaction's file that is from before a restart. */
-bool tree_is_old_round(struct node *node);
 /* The record of `node` as it is now. -ESTALE as above. */
 int tree_get(struct fs *fs, struct node *node, char **ret_key, struct record **ret);
 /* The same for who opens or asks: a live file that lost its name while the call that asks was on
@@ -68,6 +66,9 @@ GHashTable *provisional_table_new(void);
 /* What any thread has observed of `key` (NULL: of anything) becomes firm: the commit comes, or
  * a change that makes it the transaction's own. */
 void provisional_settle_txn(struct fs *fs, struct txn *txn, const char *key);
+/* The transaction itself is about to make, move or remove a name of the tree, or to change
+ * attributes. */
+void tree_note_reshaped(struct fs *fs, struct tree *tree);
 /* view_apply, after that. */
 void tree_apply(struct fs *fs, const struct tree *tree, struct program *program,
 		program_done_fn *done, void *arg);

@@ -87,17 +87,17 @@ void control_flush(struct handle *handle)
 }
 
 /* Nothing of the old round can be found by name when the write returns. */
-static void reply_new_round(struct handle *handle, fuse_req_t req, size_t size, int error)
+static void new_round(struct handle *handle, fuse_req_t req, size_t size, txn_round_fn *begin)
 {
 	struct written *written;
+	int r = tree_new_round(handle->fs, handle->node->txn, begin);
 
-	if (error < 0) {
-		reply_error(req, error);
+	if (r < 0) {
+		reply_error(req, r);
 		return;
 	}
 	written = g_new(struct written, 1);
 	*written = (struct written){ handle->fs, req, size, 0 };
-	tree_invalidated(handle->fs, handle->node->txn, TREE_NEW_ROUND);
 	tree_when_told(written->fs, reply_told, written);
 }
 
@@ -115,7 +115,7 @@ static void restart_now(void *arg)
 
 	/* What was looked at while it waited belongs to the old round. */
 	provisional_settle_txn(handle->fs, handle->node->txn, NULL);
-	reply_new_round(handle, restarting->req, restarting->size, txn_restart(handle->node->txn));
+	new_round(handle, restarting->req, restarting->size, txn_restart);
 	g_free(restarting);
 }
 
@@ -131,7 +131,7 @@ void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t
 void act_rebase(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	(void)data;
-	reply_new_round(handle, req, size, txn_rebase(handle->node->txn));
+	new_round(handle, req, size, txn_rebase);
 }
 
 /* The writes of one open follow each other. */

@@ -14,6 +14,9 @@
 /* Values larger than this, and more than so many bytes, are read again rather than kept. */
 #define SEEN_VALUE_MAX (256 * 1024)
 #define SEEN_BYTES_MAX (32 * 1024 * 1024)
+/* Of a transaction, of which there may be thousands: the keys of one call, and no large ones. */
+#define FEW_SEEN_MAX 8
+#define FEW_VALUE_MAX 1024
 
 struct overlay {
 	struct snapshot *snapshot; /* NULL: it lies over `below` */
@@ -22,7 +25,7 @@ struct overlay {
 	GTree *entries; /* key, the entry's -> struct entry */
 	uint64_t bytes;
 	bool whole;	     /* bases keep their values */
-	GHashTable *seen;    /* a group: key -> record as read from the head, NULL: absent */
+	GHashTable *seen;    /* key -> record as read from the snapshot, NULL: absent; or NULL */
 	uint64_t seen_bytes; /* of the values in it */
 	struct cache *cache; /* a group: borrowed */
 	GHashTable *removed; /* a program: inode number (the record's) -> record deleted */
@@ -53,17 +56,24 @@ static struct overlay *new_overlay(const struct overlay_limits *limits)
 	return overlay;
 }
 
+static void unref_seen(gpointer record)
+{
+	record_unref(record);
+}
+
+static GHashTable *seen_new(void)
+{
+	return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_seen);
+}
+
 struct overlay *overlay_new(struct snapshot *snapshot, const struct overlay_limits *limits)
 {
 	struct overlay *overlay = new_overlay(limits);
 
 	overlay->snapshot = snapshot_ref(snapshot);
+	if (snapshot->revision)
+		overlay->seen = seen_new();
 	return overlay;
-}
-
-static void unref_seen(gpointer record)
-{
-	record_unref(record);
 }
 
 struct overlay *overlay_new_group(struct snapshot *head, struct cache *cache)
@@ -73,7 +83,7 @@ struct overlay *overlay_new_group(struct snapshot *head, struct cache *cache)
 
 	overlay->whole = true;
 	overlay->cache = cache;
-	overlay->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_seen);
+	overlay->seen = seen_new(); /* the head, but for a moment */
 	return overlay;
 }
 
@@ -114,14 +124,21 @@ const struct overlay_entry *overlay_find(struct overlay *overlay, const char *ke
 static void remember(struct overlay *overlay, const char *key, struct record *record)
 {
 	uint64_t size = record && record->value ? record->size_bytes : 0;
+	bool group = overlay->cache != NULL;
 
-	if (size > SEEN_VALUE_MAX || overlay->seen_bytes + size > SEEN_BYTES_MAX)
+	if (size > (group ? SEEN_VALUE_MAX : FEW_VALUE_MAX) ||
+	    overlay->seen_bytes + size > SEEN_BYTES_MAX)
 		return;
+	if (!group && g_hash_table_size(overlay->seen) >= FEW_SEEN_MAX) {
+		g_hash_table_remove_all(overlay->seen);
+		overlay->seen_bytes = 0;
+	}
 	overlay->seen_bytes += size;
 	g_hash_table_insert(overlay->seen, g_strdup(key), record ? record_ref(record) : NULL);
 }
 
-/* The head does not change while a group is evaluated: what was read once is true. */
+/* A snapshot does not change, nor the head while a group is evaluated: what was read once is
+ * true. */
 static int get_seen(struct overlay *overlay, const char *key, struct record **ret)
 {
 	gpointer found = NULL;
@@ -133,7 +150,7 @@ static int get_seen(struct overlay *overlay, const char *key, struct record **re
 		*ret = record_ref(found);
 		return 0;
 	}
-	*ret = cache_get(overlay->cache, key);
+	*ret = overlay->cache ? cache_get(overlay->cache, key) : NULL;
 	if (*ret)
 		return 0;
 	r = snapshot_get(overlay->snapshot, key, ret);

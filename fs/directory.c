@@ -172,9 +172,16 @@ static bool add_plus(struct page *page, struct handle *handle, const struct list
 	return true;
 }
 
+/* The kernel asks for nodes at the beginning of every listing, and goes on to ask for them if any
+ * of those was used. For what only wants names a node each would be the most of its cost. */
+#define FIRST_NODES 32
+
 static void fill_page(struct page *page, struct handle *handle, off_t offset, bool plus)
 {
-	for (guint i = (guint)offset; i < handle->entries->len; i++) {
+	guint end = plus && offset == 0 ? MIN(FIRST_NODES, handle->entries->len) :
+					  handle->entries->len;
+
+	for (guint i = (guint)offset; i < end; i++) {
 		const struct listed_entry *entry = g_ptr_array_index(handle->entries, i);
 		off_t next = (off_t)i + 1;
 		bool fits = plus ? add_plus(page, handle, entry, next) :

@@ -352,6 +352,21 @@ static int check_revision(const struct side *side, const char *point)
 			    side->label, point);
 }
 
+static int check_txn(const struct mount *mount, const char *name, const char *point)
+{
+	g_autofree char *path = mount_file_path(mount, name);
+	struct stat status;
+
+	if (stat(path, &status) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return mount_file_fail(-errno, "compare '%s'", name);
+	return command_fail(EXIT_FAILED,
+			    "cannot compare '%s': there is no such transaction; those open now: "
+			    "ls %s/txn",
+			    name, point);
+}
+
 static int compare(struct diff_job *job, const struct mount *mount, char *const *words)
 {
 	bool txn = words[2] == NULL;
@@ -359,7 +374,9 @@ static int compare(struct diff_job *job, const struct mount *mount, char *const 
 
 	side_init(&job->old, mount, txn ? words[1] : "at", txn ? "base" : words[1]);
 	side_init(&job->new, mount, txn ? words[1] : "at", txn ? "keys" : words[2]);
-	r = check_revision(&job->old, words[0]);
+	r = txn ? check_txn(mount, words[1], words[0]) : 0;
+	if (r == 0)
+		r = check_revision(&job->old, words[0]);
 	if (r == 0 && !txn)
 		r = check_revision(&job->new, words[0]);
 	if (r != 0)

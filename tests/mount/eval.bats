@@ -208,6 +208,10 @@ SUCCESS $((r + 1))\\nput\\n"
 	expect ok open 0 "$MNT/eval" O_RDWR : fsync 0
 	is "$("$FSOP" open 0 "$MNT/eval" O_RDWR : write 0 "exists($D/no)
 then" : fsync 0 : read 0 7)" FAILURE
+	# An error is told once.
+	is "$(printf '%s\t%s\t%s\t%s\n' open 0 "$MNT/eval" O_RDWR write 0 nonsense '' fsync 0 '' '' \
+		fsync 0 '' '' write 0 nonsense '' read 0 5 '' fsync 0 '' '' fsync 0 '' '' |
+		sed 's/\t*$//' | "$FSOP" -i | tr '\n' ' ')" "ok ok EINVAL ok ok ERROR EINVAL ok "
 	# The next program is judged by itself.
 	is "$("$FSOP" open 0 "$MNT/eval" O_RDWR : write 0 nonsense : read 0 5 : write 0 "put $D/k 2" : fsync 0)" ERROR
 	is "$(cat "$K/k")" 2

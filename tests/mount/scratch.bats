@@ -316,7 +316,10 @@ edited_by_vim() {
 	is "$(ls -A "$K")" f
 	grows 1 temporary "$K/.f.swp" abc
 	unmount_store
-	mount_store '--scratch=*.part,default'
+	mount_store '--scratch=*.part,tmp/*,default'
+	mkdir -p "$K/tmp"
+	grows 0 ln -s x "$K/tmp/link"
+	rm "$K/tmp/link"
 	grows 0 eval 'echo x >"$K/big.part"'
 	grows 0 temporary "$K/.g.swp" abc
 	grows 1 mv "$K/big.part" "$K/big"

@@ -33,7 +33,9 @@ change_tree() {
 	grows 1 "$COMMITFS" restore "$MNT" "$r" "$D"
 	same "$MNT/at/$r/$D" "$K"
 	is "$(tail -1 "$MNT/log" | cut -f 8)" "restore to $r: $D"
-	grows 0 "$COMMITFS" restore "$MNT" "$r" "$D"
+	grows 0 run -0 "$COMMITFS" restore "$MNT" "$r" "$D"
+	is "$("$COMMITFS" restore "$MNT" "$r" "$D")" \
+		"commitfs: there is nothing to change: no commit was made"
 	# It can be undone like any other.
 	"$COMMITFS" revert "$MNT" "$(revision)"
 	same "$MNT/at/$changed/$D" "$K"
@@ -179,6 +181,7 @@ binary: 3 -> 1 bytes"
 	like "$output" "-mode 0640
 \+mode 0777"
 	run -1 "$COMMITFS" diff "$MNT" txn/nothing
+	like "$output" "cannot compare 'txn/nothing': there is no such transaction"
 	run -64 "$COMMITFS" diff "$MNT" nothing
 	run -1 "$COMMITFS" diff "$MNT" 1 999999
 }

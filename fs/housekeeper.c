@@ -276,6 +276,16 @@ static GPtrArray *take_idle(struct housekeeper *housekeeper, int64_t *wait_us)
 	return due;
 }
 
+/* Its RELEASE has come, and is answered as soon as the disk has what it commits. */
+static bool wait_longer(struct housekeeper *housekeeper, struct waiting_request *waiting)
+{
+	if (!session_is_releasing(waiting->session))
+		return false;
+	waiting->deadline_us += RELEASE_WAIT_US;
+	g_queue_insert_sorted(&housekeeper->waiting, waiting, by_deadline, NULL);
+	return true;
+}
+
 /* The same for requests whose RELEASE did not come; nobody waits for that session again. */
 static void take_overdue(struct housekeeper *housekeeper, GQueue *ret, GPtrArray *given_up,
 			 int64_t *wait_us)
@@ -289,7 +299,10 @@ static void take_overdue(struct housekeeper *housekeeper, GQueue *ret, GPtrArray
 			*wait_us = MIN(*wait_us, left);
 			return;
 		}
-		g_queue_push_tail_link(ret, g_queue_pop_head_link(&housekeeper->waiting));
+		g_queue_pop_head(&housekeeper->waiting);
+		if (wait_longer(housekeeper, waiting))
+			continue;
+		g_queue_push_tail(ret, waiting);
 		if (g_hash_table_remove(housekeeper->closing, waiting->session)) {
 			g_atomic_int_add(&housekeeper->closing_count, -1);
 			g_ptr_array_add(given_up, waiting->session);

@@ -220,6 +220,10 @@ enum {
 				* itself it means nothing */
 	OP_MOVED = 1 << 9,	/* put, symlink: what is created was elsewhere before, and keeps
 				* its owner whoever moves it */
+	OP_AS_OWNER = 1 << 10,	/* the modes of directories do not hold up their owner, who
+				 * opened them for a while */
+	OP_ALONG = 1 << 11,	/* the key comes or goes with its directory: nobody has
+				 * changed anything in that */
 };
 
 struct program;

@@ -1,6 +1,7 @@
 /* Committing: the read set becomes compares, the write set operations, and both one program
  * for the store. What fails in it becomes the conflict report, joined with the log for when,
  * who and why. */
+#include "txn/commit_rights.h"
 #include "txn/transaction.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static void set_changes(struct op *op, const struct record *record, unsigned mas
 }
 
 /* What is created is created as the view shows it: its owner may not be who began. */
-static void add_creation(struct program *program, const struct overlay_entry *entry)
+static struct op *add_creation(struct program *program, const struct overlay_entry *entry)
 {
 	static const enum op_kind kinds[] = {
 		[RECORD_VALUE] = OP_PUT,
@@ -97,9 +98,10 @@ static void add_creation(struct program *program, const struct overlay_entry *en
 	op->ino = now->ino;
 	op->value = now->value ? g_bytes_ref(now->value) : NULL;
 	set_changes(op, now, entry->attributes | ATTRIBUTE_MODE | ATTRIBUTE_UID | ATTRIBUTE_GID);
+	return op;
 }
 
-static void add_change(struct program *program, const struct overlay_entry *entry)
+static struct op *add_change(struct program *program, const struct overlay_entry *entry)
 {
 	enum op_kind kind = entry->value_written ? OP_PUT : OP_ATTR;
 	struct op *op = program_add(program, kind, entry->key);
@@ -108,6 +110,16 @@ static void add_change(struct program *program, const struct overlay_entry *entr
 		op->value = g_bytes_ref(entry->now->value);
 	op->mode = entry->now->mode;
 	set_changes(op, entry->now, entry->attributes);
+	return op;
+}
+
+static void add_removal(struct program *program, const struct overlay_entry *entry,
+			const struct commit_rights *rights)
+{
+	bool directory = entry->base->type == RECORD_DIRECTORY;
+	struct op *op = program_add(program, directory ? OP_RMDIR : OP_DELETE, entry->key);
+
+	op->flags |= commit_rights_of_removal(rights, entry);
 }
 
 /* Scratch files are of no commit; where one replaced a key, the key was deleted. */
@@ -120,25 +132,24 @@ static int collect_entry(const struct overlay_entry *entry, void *arg)
 
 /* Removals first, the deepest first of all, then creations from the top down: so every
  * operation finds what it needs whatever became of a name in between. */
-static void add_operations(struct program *program, const GPtrArray *entries)
+static void add_operations(struct program *program, const GPtrArray *entries,
+			   const struct commit_rights *rights)
 {
 	for (guint i = entries->len; i-- > 0;) {
 		const struct overlay_entry *entry = g_ptr_array_index(entries, i);
 
 		if (entry->base && (!entry->now || entry->fresh))
-			program_add(program,
-				    entry->base->type == RECORD_DIRECTORY ? OP_RMDIR : OP_DELETE,
-				    entry->key);
+			add_removal(program, entry, rights);
 	}
 	for (guint i = 0; i < entries->len; i++) {
 		const struct overlay_entry *entry = g_ptr_array_index(entries, i);
+		struct op *op;
 
-		if (txn_is_scratch(entry))
+		if (txn_is_scratch(entry) || !entry->now)
 			continue;
-		if (entry->now && (entry->fresh || !entry->base))
-			add_creation(program, entry);
-		else if (entry->now)
-			add_change(program, entry);
+		op = entry->fresh || !entry->base ? add_creation(program, entry) :
+						    add_change(program, entry);
+		op->flags |= commit_rights_of_change(rights, entry);
 	}
 }
 
@@ -159,8 +170,12 @@ struct program *txn_build_program(struct txn *txn, bool compares_only, GArray **
 	for (guint i = 0; i < entries->len; i++)
 		compare_write(program, items, g_ptr_array_index(entries, i),
 			      txn->isolation == ISOLATION_SERIALIZABLE);
-	if (!compares_only)
-		add_operations(program, entries);
+	if (!compares_only) {
+		g_autoptr(commit_rights)
+			rights = commit_rights_new(txn->writes, entries, txn->credentials);
+
+		add_operations(program, entries, rights);
+	}
 	*ret_items = items;
 	return program;
 }

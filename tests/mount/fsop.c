@@ -663,6 +663,7 @@ static const struct op {
 	{ "faccess", op_faccess },
 	{ "follow_chown", op_follow_chown },
 	{ "fchdir", op_fchdir },
+	{ "many", op_many },
 	{ "walk", op_walk },
 	{ "empty", op_empty },
 };

@@ -66,6 +66,19 @@ int op_fchdir(char **args)
 
 /* ---- Listings -------------------------------------------------------------------- */
 
+int op_many(char **args)
+{
+	const char *directory = arg_text(args, 0);
+	char path[4096];
+
+	for (int i = 0; i < arg_number(args, 1); i++) {
+		snprintf(path, sizeof path, "%s/%0200d", directory, i);
+		if (mkdir(path, 0755) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 enum { MAX_PLACES = 4096 };
 
 struct place {

@@ -16,6 +16,9 @@ int op_follow_chown(char **args);
 /* fchdir SLOT */
 int op_fchdir(char **args);
 
+/* many DIRECTORY COUNT: makes so many directories in it, with long names */
+int op_many(char **args);
+
 /* walk DIRECTORY: reads it, goes back to each place of it, and reads it again from the
  * start: `ok`, or what was not the same */
 int op_walk(char **args);

@@ -6,8 +6,10 @@ load helpers
 
 setup_file() {
 	mount_own_store
-	export CALLS=$BATS_TEST_DIRNAME/posix
-	export POSIX=$HELPERS/posix
+	# Where every user can reach them.
+	export CALLS=$BASE/calls POSIX=$BASE/posix
+	cp -r "$BATS_TEST_DIRNAME/posix" "$CALLS"
+	cp "$HELPERS/posix" "$POSIX"
 	mkdir "$BASE/reference" "$BASE/view"
 }
 teardown_file() { unmount_own_store; }
@@ -38,3 +40,44 @@ same() {
 @test "utimensat and futimens" { same times; }
 @test "access, groups, setgid directories, umask" { same access; }
 @test "what is refused, and with which errno" { same refused; }
+
+@test "an ordinary user commits what it could do call by call" {
+	local reference=$BASE/reference/$D as
+	as=(setpriv --reuid="$USER_A" --regid="$USER_A" --groups=54330 --)
+	mkdir "$reference"
+	chown $USER_A:$USER_A "$reference" "$K"
+	"${as[@]}" "$POSIX" "$FSOP" "$CALLS/own_before.calls" "$reference" "$K"
+	T=$MNT/txn/$D
+	"${as[@]}" mkdir "$T"
+	"${as[@]}" "$POSIX" --view "$FSOP" "$CALLS/own.calls" "$reference" "$T/keys/$D"
+	grows 1 "${as[@]}" sh -c "echo all of it >'$T/commit'"
+	"$POSIX" --same "$reference" "$K"
+}
+
+@test "a transaction may rename a directory of another, with what is in it" {
+	chmod 777 "$K"
+	as_user $USER_B sh -c "umask 077; mkdir -p '$K/theirs/sub'; echo one >'$K/theirs/f'; echo two >'$K/theirs/sub/g'"
+	as_user $USER_B sh -c "mkdir '$K/other'; echo three >'$K/other/f'"
+	T=$MNT/txn/$D V=$MNT/txn/$D/keys/$D
+	as_user $USER_A mkdir "$T"
+	run ! as_user $USER_A rm "$V/other/f"
+	as_user $USER_A mv "$V/theirs" "$V/moved"
+	as_user $USER_A mv "$V/other" "$V/theirs"
+	grows 1 as_user $USER_A sh -c "echo moved >'$T/commit'"
+	is "$(cd "$K" && find . -mindepth 1 | sort | tr '\n' ' ')" \
+		"./moved ./moved/f ./moved/sub ./moved/sub/g ./theirs ./theirs/f "
+	is "$(stat -c '%u %a' "$K/moved" "$K/moved/sub/g" | tr '\n' ' ')" "$USER_B 700 $USER_B 600 "
+	is "$(cat "$K/moved/sub/g" "$K/theirs/f" | tr '\n' ' ')" "two three "
+}
+
+@test "a right that others took from a directory is missed at the commit" {
+	chmod 777 "$K"
+	as_user $USER_A mkdir "$K/d"
+	T=$MNT/txn/$D V=$MNT/txn/$D/keys/$D
+	as_user $USER_A mkdir "$T"
+	as_user $USER_A sh -c "echo snapshot >'$T/isolation'; echo x >'$V/d/f'; chmod 555 '$V/d'"
+	chown $USER_B:$USER_B "$K/d"
+	grows 0 run ! as_user $USER_A sh -c "echo x >'$T/commit'"
+	like "$(cat "$T/conflicts")" "d"
+	rmdir "$T"
+}

@@ -20,6 +20,9 @@
  * In arguments, :ann, :bob, :staff and :root are their numbers, :keep is -1, @N is a name of N
  * bytes, @N/NAME a path of N bytes that leads to NAME.
  *
+ * Run by an ordinary user, all are that user. A directory of a case that is there already, from
+ * an earlier run, is gone on with.
+ *
  * --view: the subject is within a transaction, where times of directories do not move. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -103,15 +106,21 @@ static void differs(const char *line, const char *what)
 
 /* ---- Workers --------------------------------------------------------------------- */
 
+/* Whoever is not root stays who he is. */
+static bool become(const struct user *user)
+{
+	if (geteuid() != ROOT)
+		return true;
+	return setgroups(user->group ? 1 : 0, &user->group) == 0 &&
+	       setresgid(user->uid, user->uid, user->uid) == 0 &&
+	       setresuid(user->uid, user->uid, user->uid) == 0;
+}
+
 static _Noreturn void run_worker(const struct tree *tree, const struct user *user, int in, int out)
 {
-	gid_t gid = user->uid;
-
 	signal(SIGPIPE, SIG_DFL);
 	umask(022);
-	if (fchdir(tree->directory) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 ||
-	    setgroups(user->group ? 1 : 0, &user->group) < 0 || setresgid(gid, gid, gid) < 0 ||
-	    setresuid(user->uid, user->uid, user->uid) < 0)
+	if (fchdir(tree->directory) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || !become(user))
 		_exit(126);
 	execl(fsop, "fsop", "-i", NULL);
 	_exit(127);
@@ -519,7 +528,7 @@ static void begin_case(const char *name)
 	for (int i = 0; i < TREES; i++) {
 		struct tree *tree = &trees[i];
 
-		if (mkdirat(tree->top, directory, 0755) < 0)
+		if (mkdirat(tree->top, directory, 0755) < 0 && errno != EEXIST)
 			die(directory);
 		tree->directory = openat(tree->top, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (tree->directory < 0)

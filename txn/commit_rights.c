@@ -13,6 +13,8 @@
 
 struct commit_rights {
 	struct overlay *writes;
+	uid_t uid; /* who commits */
+	gid_t gid;
 	bool some_closed;    /* some directory of the write set is or was closed to its owner */
 	GHashTable *left;    /* entries whose base goes along with its directory; or NULL */
 	GHashTable *arrived; /* entries that came along; or NULL */
@@ -101,6 +103,8 @@ struct commit_rights *commit_rights_new(struct overlay *writes, const GPtrArray 
 	bool moves_others = false;
 
 	rights->writes = writes;
+	rights->uid = credentials->uid;
+	rights->gid = credentials->gid;
 	for (guint i = 0; credentials->uid != 0 && i < entries->len; i++) {
 		const struct overlay_entry *entry = g_ptr_array_index(entries, i);
 
@@ -160,5 +164,11 @@ unsigned commit_rights_of_removal(const struct commit_rights *rights,
 unsigned commit_rights_of_change(const struct commit_rights *rights,
 				 const struct overlay_entry *entry)
 {
-	return flags_of(rights, is_made(entry) ? rights->arrived : NULL, entry);
+	unsigned flags = flags_of(rights, is_made(entry) ? rights->arrived : NULL, entry);
+
+	/* It has the group of the set-group-ID directory that it was made in, which need not be
+	 * the one it lies in now. */
+	if (is_made(entry) && entry->now->uid == rights->uid && entry->now->gid != rights->gid)
+		flags |= OP_MOVED;
+	return flags;
 }

@@ -81,3 +81,17 @@ same() {
 	like "$(cat "$T/conflicts")" "d"
 	rmdir "$T"
 }
+
+@test "what was made in a set-group-ID directory keeps its group, wherever it is at the commit" {
+	mkdir "$K/shared" "$K/own"
+	chown 0:54330 "$K/shared"
+	chmod 2777 "$K/shared"
+	chown $USER_A:$USER_A "$K/own"
+	T=$MNT/txn/$D V=$MNT/txn/$D/keys/$D
+	as_user $USER_A mkdir "$T"
+	as_user $USER_A sh -ec "cd '$V'; echo one >shared/f; mv shared/f own/f; mkdir shared/d
+		echo two >shared/d/g; ln -s x shared/d/l; chmod g-s shared/d; mkdir shared/d/e; mv shared/d own/d"
+	grows 1 as_user $USER_A sh -c "echo x >'$T/commit'"
+	is "$(stat -c '%n %u:%g %a' "$K/own/f" "$K/own/d" "$K/own/d/g" "$K/own/d/e" | sed 's|.*/||' | tr '\n' ' ')" \
+		"f $USER_A:54330 644 d $USER_A:54330 755 g $USER_A:54330 644 e $USER_A:$USER_A 755 "
+}

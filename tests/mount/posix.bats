@@ -45,7 +45,7 @@ same() {
 	local reference=$BASE/reference/$D as
 	as=(setpriv --reuid="$USER_A" --regid="$USER_A" --groups=54330 --)
 	mkdir "$reference"
-	chown $USER_A:$USER_A "$reference" "$K"
+	chown "$USER_A:$USER_A" "$reference" "$K"
 	"${as[@]}" "$POSIX" "$FSOP" "$CALLS/own_before.calls" "$reference" "$K"
 	T=$MNT/txn/$D
 	"${as[@]}" mkdir "$T"
@@ -56,14 +56,14 @@ same() {
 
 @test "a transaction may rename a directory of another, with what is in it" {
 	chmod 777 "$K"
-	as_user $USER_B sh -c "umask 077; mkdir -p '$K/theirs/sub'; echo one >'$K/theirs/f'; echo two >'$K/theirs/sub/g'"
-	as_user $USER_B sh -c "mkdir '$K/other'; echo three >'$K/other/f'"
+	as_user "$USER_B" sh -c "umask 077; mkdir -p '$K/theirs/sub'; echo one >'$K/theirs/f'; echo two >'$K/theirs/sub/g'"
+	as_user "$USER_B" sh -c "mkdir '$K/other'; echo three >'$K/other/f'"
 	T=$MNT/txn/$D V=$MNT/txn/$D/keys/$D
-	as_user $USER_A mkdir "$T"
-	run ! as_user $USER_A rm "$V/other/f"
-	as_user $USER_A mv "$V/theirs" "$V/moved"
-	as_user $USER_A mv "$V/other" "$V/theirs"
-	grows 1 as_user $USER_A sh -c "echo moved >'$T/commit'"
+	as_user "$USER_A" mkdir "$T"
+	run ! as_user "$USER_A" rm "$V/other/f"
+	as_user "$USER_A" mv "$V/theirs" "$V/moved"
+	as_user "$USER_A" mv "$V/other" "$V/theirs"
+	grows 1 as_user "$USER_A" sh -c "echo moved >'$T/commit'"
 	is "$(cd "$K" && find . -mindepth 1 | sort | tr '\n' ' ')" \
 		"./moved ./moved/f ./moved/sub ./moved/sub/g ./theirs ./theirs/f "
 	is "$(stat -c '%u %a' "$K/moved" "$K/moved/sub/g" | tr '\n' ' ')" "$USER_B 700 $USER_B 600 "
@@ -72,12 +72,12 @@ same() {
 
 @test "a right that others took from a directory is missed at the commit" {
 	chmod 777 "$K"
-	as_user $USER_A mkdir "$K/d"
+	as_user "$USER_A" mkdir "$K/d"
 	T=$MNT/txn/$D V=$MNT/txn/$D/keys/$D
-	as_user $USER_A mkdir "$T"
-	as_user $USER_A sh -c "echo snapshot >'$T/isolation'; echo x >'$V/d/f'; chmod 555 '$V/d'"
-	chown $USER_B:$USER_B "$K/d"
-	grows 0 run ! as_user $USER_A sh -c "echo x >'$T/commit'"
+	as_user "$USER_A" mkdir "$T"
+	as_user "$USER_A" sh -c "echo snapshot >'$T/isolation'; echo x >'$V/d/f'; chmod 555 '$V/d'"
+	chown "$USER_B:$USER_B" "$K/d"
+	grows 0 run ! as_user "$USER_A" sh -c "echo x >'$T/commit'"
 	like "$(cat "$T/conflicts")" "d"
 	rmdir "$T"
 }
@@ -86,12 +86,12 @@ same() {
 	mkdir "$K/shared" "$K/own"
 	chown 0:54330 "$K/shared"
 	chmod 2777 "$K/shared"
-	chown $USER_A:$USER_A "$K/own"
+	chown "$USER_A:$USER_A" "$K/own"
 	T=$MNT/txn/$D V=$MNT/txn/$D/keys/$D
-	as_user $USER_A mkdir "$T"
-	as_user $USER_A sh -ec "cd '$V'; echo one >shared/f; mv shared/f own/f; mkdir shared/d
+	as_user "$USER_A" mkdir "$T"
+	as_user "$USER_A" sh -ec "cd '$V'; echo one >shared/f; mv shared/f own/f; mkdir shared/d
 		echo two >shared/d/g; ln -s x shared/d/l; chmod g-s shared/d; mkdir shared/d/e; mv shared/d own/d"
-	grows 1 as_user $USER_A sh -c "echo x >'$T/commit'"
+	grows 1 as_user "$USER_A" sh -c "echo x >'$T/commit'"
 	is "$(stat -c '%n %u:%g %a' "$K/own/f" "$K/own/d" "$K/own/d/g" "$K/own/d/e" | sed 's|.*/||' | tr '\n' ' ')" \
 		"f $USER_A:54330 644 d $USER_A:54330 755 g $USER_A:54330 644 e $USER_A:$USER_A 755 "
 }

@@ -103,8 +103,9 @@ static int run_compact(const struct command *command, int argc, char **argv)
 	r = start_and_follow(mount, "control/compact", arguments[1], text);
 	if (r == -ENOENT)
 		return command_fail(EXIT_FAILED,
-				    "cannot compact up to revision %s: it is not reached yet",
-				    arguments[1]);
+				    "cannot compact up to revision %s: it is not reached yet; see: "
+				    "commitfs status %s",
+				    arguments[1], arguments[0]);
 	if (r < 0)
 		return mount_file_fail(r, "compact '%s'", arguments[0]);
 	return finish(text->str, "compacted");
@@ -138,9 +139,11 @@ static int run_purge(const struct command *command, int argc, char **argv)
 	text_append_escaped(key, arguments[1]);
 	r = start_and_follow(mount, "control/purge", key->str, text);
 	if (r == -ENOENT)
-		return command_fail(EXIT_FAILED,
-				    "cannot purge '%s': there is no such key, now or in the past",
-				    arguments[1]);
+		return command_fail(
+			EXIT_FAILED,
+			"cannot purge '%s': there is no such key, now or in the past; to "
+			"see what there is: commitfs log %s",
+			arguments[1], arguments[0]);
 	if (r < 0)
 		return mount_file_fail(r, "purge '%s'", arguments[1]);
 	done = g_strdup_printf("purged '%s'", key->str);

@@ -382,9 +382,11 @@ static int run(const struct command *command, int argc, char **argv)
 	if (!command_parse(command, NULL, NULL, 2, argc, argv, &arguments, &exit_code))
 		return exit_code;
 	if (arguments[2] == NULL && !g_str_has_prefix(arguments[1], "txn/"))
-		return command_fail(EXIT_USAGE,
-				    "cannot compare '%s': expected two revisions, or txn/NAME",
-				    arguments[1]);
+		return command_fail(
+			EXIT_USAGE,
+			"cannot compare '%s': expected two revisions, or txn/NAME; see: "
+			"commitfs diff --help",
+			arguments[1]);
 	mount = mounts_find_commitfs(arguments[0], "compare revisions of");
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;

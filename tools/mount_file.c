@@ -69,6 +69,9 @@ static const char *reason(int error)
 	case -EACCES:
 	case -EPERM:
 		return "Permission denied: that is for the owner of the mount";
+	case -EIO:
+	case -EROFS:
+		return "the store failed and takes no writes; see its health with: commitfs status";
 	default:
 		return g_strerror(-error);
 	}

@@ -60,7 +60,9 @@ static void collect(struct watch_job *job, const char *line)
 		return;
 	}
 	if (g_str_has_prefix(line, "lost ")) {
-		command_fail(EXIT_FAILED, "%s revisions were compacted before they were read",
+		command_fail(EXIT_FAILED,
+			     "%s revisions were compacted before they were read: what they "
+			     "changed is not told",
 			     line + strlen("lost "));
 		return;
 	}
@@ -104,7 +106,8 @@ static int watch(struct watch_job *job, char *const *arguments)
 	int r;
 
 	if (job->from_text && number_parse_count(job->from_text, G_MAXUINT64, &job->from) < 0)
-		return command_fail(EXIT_USAGE, "cannot watch: --from=%s: expected a revision",
+		return command_fail(EXIT_USAGE,
+				    "cannot watch: --from=%s: expected a revision, such as 1000",
 				    job->from_text);
 	mount = mounts_find_commitfs(arguments[0], "watch");
 	if (mount == NULL)

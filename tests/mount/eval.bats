@@ -15,11 +15,6 @@ evaluate() {
 	REPLY_TEXT=$("$COMMITFS" eval "$MNT" <<<"$1") || CODE=$?
 }
 
-# The opening, writing and reading of one program by fsop.
-by_fsop() {
-	"$FSOP" open 0 "$MNT/eval" O_RDWR : write 0 "$1" : read 0
-}
-
 @test "eval is a file for everybody, opened read-write or for its usage" {
 	is "$(stat -c %a "$MNT/eval")" 666
 	expect EINVAL open 0 "$MNT/eval" O_WRONLY

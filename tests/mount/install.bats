@@ -32,6 +32,21 @@ teardown() {
 	rm -rf --one-file-system "$BASE"
 }
 
+# What these say is what the tests below go through: at least so much must be there.
+@test "the help has commands, and each of them options and examples" {
+	local command
+	[ "$(commands | wc -l)" -ge 18 ]
+	[ "$(options mount | wc -l)" -ge 20 ]
+	for command in $(commands); do
+		[ "$command" != help ] || continue
+		options "$command" | grep -qx -- --help || fail "no options of $command"
+		"$COMMITFS" "$command" --help >help
+		"$COMMITFS" help "$command" | diff help -
+		sed -n '/^Examples\?:$/,/^$/p' help | grep -qE "^  (.* )?commitfs $command" ||
+			fail "no example of $command"
+	done
+}
+
 commands() {
 	"$COMMITFS" help | awk '/^$/ { on = 0 } on { print $1 } /^Commands:/ { on = 1 }'
 }
@@ -84,6 +99,7 @@ page() {
 	local name feature all
 	needs_pages
 	all=$(cat "$SOURCE"/tools/man/*.scd | awk '/^@if / { print $2 }' | sort -u)
+	[ -n "$all" ]
 	for feature in $all; do
 		grep -qE "^# .*\b$feature  " "$SOURCE/tools/man/meson.build" || fail "not named: $feature"
 	done

@@ -71,7 +71,8 @@ change_tree() {
 
 @test "restore needs the rights of whoever runs it" {
 	chmod 755 "$K"; echo 1 >"$K/a"; r=$(revision); echo 2 >"$K/a"
-	grows 0 run ! as_user $USER_A "$COMMITFS" restore "$MNT" "$r" "$D/a"
+	grows 0 run -1 as_user $USER_A "$COMMITFS" restore "$MNT" "$r" "$D/a"
+	is "$output" "commitfs: cannot restore '$MNT' to $r: '$D/a': Permission denied"
 	is "$(cat "$K/a")" 2
 	chown $USER_A "$K/a"
 }
@@ -195,14 +196,16 @@ binary: 3 -> 1 bytes"
 	like "$output" "its value of then was purged"
 	like "$("$COMMITFS" diff "$MNT" $r $((r + 2)) "$D/pw")" "purged: the value is forgotten"
 	is "$(cat "$K/pw")" "changed $D"
-	run ! grep -q "s3cret-$D" "$MNT/log"
+	run -1 grep -q "s3cret-$D" "$MNT/log"
 	unmount_store
 	run -1 grep -rlaE "s3cret-$D" "$STORE"
 	mount_store
 	is "$(cat "$K/pw")" "changed $D"
-	run ! grep -s s3cret "$MNT/at/$r/$D/pw"
+	run -1 cat "$MNT/at/$r/$D/pw"
+	is "$output" "cat: $MNT/at/$r/$D/pw: No data available"
 	run -1 "$COMMITFS" purge "$MNT" "$D/nothing"
 	run -1 "$COMMITFS" purge "$MNT" "$D/keep"
 	like "$output" "Is a directory"
-	run ! as_user $USER_A "$COMMITFS" purge "$MNT" "$D/pw"
+	run -1 as_user $USER_A "$COMMITFS" purge "$MNT" "$D/pw"
+	is "$output" "commitfs: cannot purge '$D/pw': Permission denied: that is for the owner of the mount"
 }

@@ -373,8 +373,8 @@ static int take_message(struct txn *txn, const char *text, size_t text_bytes)
 	if (text_bytes > registry_get_options(txn->registry)->max_message_bytes) {
 		txn_set_last_error_locked(
 			txn,
-			g_strdup_printf("commit: the message is longer than %" G_GUINT64_FORMAT
-					" bytes",
+			g_strdup_printf("commit: the message is longer than the %" G_GUINT64_FORMAT
+					" bytes of --max-message",
 					registry_get_options(txn->registry)->max_message_bytes));
 		return -EFBIG;
 	}
@@ -463,7 +463,7 @@ int txn_restart(struct txn *txn)
 	if (txn->state == TXN_OVER) {
 		r = -ESTALE;
 	} else if (txn->state == TXN_COMMITTING) {
-		r = -EBUSY;
+		r = txn_refuse_state_locked(txn, "restart", -EBUSY);
 	} else {
 		txn_clear_round_locked(txn);
 		g_clear_pointer(&txn->message, g_free);
@@ -477,6 +477,14 @@ int txn_restart(struct txn *txn)
 	return r;
 }
 
+static int refuse_isolation(struct txn *txn)
+{
+	txn_set_last_error_locked(txn,
+				  g_strdup("isolation: this round has read or written already; to "
+					   "begin again: echo > restart"));
+	return -EBUSY;
+}
+
 int txn_set_isolation(struct txn *txn, const char *word)
 {
 	enum isolation level;
@@ -485,9 +493,10 @@ int txn_set_isolation(struct txn *txn, const char *word)
 	pthread_mutex_lock(&txn->lock);
 	if (txn->state == TXN_OVER)
 		r = -ESTALE;
-	else if (r == 0 && (txn->state != TXN_OPEN || txn->read_items > 0 ||
-			    txn_count_writes_locked(txn) > 0))
-		r = -EBUSY;
+	else if (r == 0 && txn->state != TXN_OPEN)
+		r = txn_refuse_state_locked(txn, "isolation", -EBUSY);
+	else if (r == 0 && (txn->read_items > 0 || txn_count_writes_locked(txn) > 0))
+		r = refuse_isolation(txn);
 	if (r == 0) {
 		txn->isolation = level;
 		txn->used = true;
@@ -495,10 +504,8 @@ int txn_set_isolation(struct txn *txn, const char *word)
 		GString *text = g_string_new("isolation: no such level: ");
 
 		text_append_escaped(text, word);
+		g_string_append(text, "; expected serializable-snapshot, serializable or snapshot");
 		txn_set_last_error_locked(txn, g_string_free(text, FALSE));
-	} else if (r == -EBUSY) {
-		txn_set_last_error_locked(
-			txn, g_strdup("isolation: this round has read or written already"));
 	}
 	pthread_mutex_unlock(&txn->lock);
 	return r;
@@ -520,7 +527,7 @@ int txn_set_timeout(struct txn *txn, const char *word)
 		txn->timeout_s = seconds;
 	else if (r == -EINVAL)
 		txn_set_last_error_locked(txn,
-					  g_strdup("timeout: neither a number of seconds nor max"));
+					  g_strdup("timeout: expected seconds, from 1 on, or max"));
 	pthread_mutex_unlock(&txn->lock);
 	if (r == 0)
 		registry_wake(txn->registry);
@@ -540,12 +547,12 @@ int txn_set_message(struct txn *txn, const char *text, size_t text_bytes, bool a
 	if (txn->state == TXN_OVER) {
 		r = -ESTALE;
 	} else if (txn->state != TXN_OPEN) {
-		txn_set_last_error_locked(txn, g_strdup("message: this round has been committed"));
-		r = -EBUSY;
+		r = txn_refuse_state_locked(txn, "message", -EBUSY);
 	} else if (old_bytes + text_bytes - newline > limit) {
 		txn_set_last_error_locked(
-			txn,
-			g_strdup_printf("message: longer than %" G_GUINT64_FORMAT " bytes", limit));
+			txn, g_strdup_printf("message: longer than the %" G_GUINT64_FORMAT
+					     " bytes of --max-message",
+					     limit));
 		r = -EFBIG;
 	} else {
 		g_autofree char *old = txn->message;

@@ -33,17 +33,12 @@ teardown() {
 }
 
 # What these say is what the tests below go through: at least so much must be there.
-@test "the help has commands, and each of them options and examples" {
+@test "there are commands and options to go through" {
 	local command
 	[ "$(commands | wc -l)" -ge 16 ]
 	[ "$(options mount | wc -l)" -ge 20 ]
 	for command in $(commands); do
-		[ "$command" != help ] || continue
-		options "$command" | grep -qx -- --help || fail "no options of $command"
-		"$COMMITFS" "$command" --help >help
-		"$COMMITFS" help "$command" | diff help -
-		sed -n '/^Examples\?:$/,/^$/p' help | grep -qE "^  (.* )?commitfs $command" ||
-			fail "no example of $command"
+		[ "$command" = help ] || options "$command" | grep -qx -- --help || fail "none of $command"
 	done
 }
 

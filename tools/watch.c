@@ -36,13 +36,18 @@ static void run_for_commit(struct watch_job *job)
 		command_fail(EXIT_FAILED, "cannot run '%s': %s", job->command, g_strerror(errno));
 		return;
 	}
-	/* A command need not read what it is told. It has started by now, and with what the
-	 * signal did before. */
+	/* A command need not read what it is told: nothing is left in a buffer, whose writing
+	 * would fail in place of the command. It has started by now, and with what the signal
+	 * did before. */
+	setvbuf(pipe, NULL, _IONBF, 0);
 	when_broken = signal(SIGPIPE, SIG_IGN);
 	fwrite(job->commit->str, 1, job->commit->len, pipe);
 	status = pclose(pipe);
 	signal(SIGPIPE, when_broken);
-	if (WIFSIGNALED(status))
+	if (status < 0)
+		command_fail(EXIT_FAILED, "cannot wait for '%s': %s", job->command,
+			     g_strerror(errno));
+	else if (WIFSIGNALED(status))
 		command_fail(EXIT_FAILED, "'%s' was killed by signal %d", job->command,
 			     WTERMSIG(status));
 	else if (status != 0)

@@ -235,3 +235,16 @@ $((r + 2)): $D/a"
 	for i in {1..20}; do echo $i >"$K/a"; done # some of which find it gone before they are told
 	eventually 5 lines "$BASE/out.err" 22
 }
+
+@test "commitfs watch --exec does not mind a command that does not read what it is told" {
+	local long
+	long=$(printf '%0200d' 0)
+	watching "$BASE/out" --exec "exec <&-; echo >>'$BASE/ran'" "$MNT" "$D"
+	begin
+	(cd "$V" && seq -f "$long%g" 1000 | xargs touch) # more than a pipe holds
+	commit ok "$T"
+	for _ in {1..100}; do echo 1 >"$K/a"; done # often it is gone before it is told
+	eventually 10 lines "$BASE/ran" 101
+	kill "$WATCHING"
+	is "$(cat "$BASE/out.err")" ""
+}

@@ -144,6 +144,30 @@ page() {
 	done <names
 }
 
+@test "the README names every file of the source, and none that is not there" {
+	"$PYTHON" - "$SOURCE" <<-'END'
+		import fnmatch, glob, os, re, sys
+		os.chdir(sys.argv[1])
+		text = open("README.md").read()
+		named, folder, bad = {}, None, []
+		for row in re.findall(r"^\| .*", text[text.index("## Where things are"):], re.M):
+		    folder = (re.match(r"\| \*\*(\w+)/\*\*", row) or [0, folder])[1]
+		    named.setdefault(folder, set()).update(re.findall("`([^`]+)`", row))
+		for folder in ("store", "txn", "fs", "tools"):
+		    names = named[folder] | {name + ".c" for name in named["tools"]}
+		    files = [os.path.relpath(path, folder)
+		             for path in glob.glob(folder + "/**/*.[ch]", recursive=True)]
+		    assert len(files) > 20, folder
+		    def matches(path, name):
+		        return fnmatch.fnmatch(path, name) or fnmatch.fnmatch(os.path.basename(path), name)
+		    bad += ["not named: %s/%s" % (folder, path) for path in files
+		            if path.endswith(".c") and not any(matches(path, name) for name in names)]
+		    bad += ["not there: %s/%s" % (folder, name) for name in named[folder]
+		            if re.search(r"\.[ch]$", name) and not any(matches(path, name) for path in files)]
+		sys.exit("\n".join(bad) or 0)
+	END
+}
+
 # Completions: read from the help, so each must know every command and option.
 
 @test "bash completes every command, option and argument" {

@@ -5,7 +5,7 @@ load helpers
 
 setup() { base_directory; }
 teardown() {
-	! mounted "$MNT" || umount -l "$MNT"
+	! mounted "$MNT" || "$COMMITFS" umount "$MNT" || umount -l "$MNT"
 	rm -rf --one-file-system "$BASE"
 }
 

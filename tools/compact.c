@@ -26,10 +26,11 @@ static void print_progress(const char *text, bool *waits)
 	if (isatty(STDERR_FILENO) && total > 0)
 		fprintf(stderr, "\rcommitfs: %3u %%", (unsigned)(100 * MIN(read, total) / total));
 	if (held > 0 && !*waits)
-		fprintf(stderr,
-			"commitfs: waiting until %" G_GUINT64_FORMAT
-			" snapshots that can still see it are let go of\n",
-			held);
+		command_fail(0,
+			     "waiting for what can still see it: %" G_GUINT64_FORMAT
+			     " %s, of transactions (they are in txn/) and open files; it goes on "
+			     "when they have ended, also without this command",
+			     held, held == 1 ? "snapshot" : "snapshots");
 	*waits = held > 0;
 }
 

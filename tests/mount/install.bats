@@ -268,32 +268,105 @@ exec_line() {
 	eval "${line//*\/commitfs/\"$COMMITFS\"}"
 }
 
+# setting NAME: of the unit
+setting() { sed -n "s/^$1=//p" "$PREFIX/lib/systemd/system/commitfs@.service"; }
+
+# The messages that a service manager would get, in $BASE/told
+listen() {
+	"$PYTHON" -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True: print(s.recv(4096).decode().replace("\n", " "), flush=True)' "$BASE/notify" >"$BASE/told" 3>&- &
+	LISTENER=$!
+	eventually 10 test -S "$BASE/notify"
+}
+
+# start_unit: as systemd does, until it is told that it is ready
+start_unit() {
+	: >"$BASE/told"
+	exec_line StartPre 2>/dev/null || true
+	NOTIFY_SOCKET=$BASE/notify exec_line Start >>"$BASE/log" 2>&1 3>&- &
+	DAEMON=$!
+	eventually 20 grep -qF 'READY=1' "$BASE/told"
+	[ -e "$MNT/revision" ] || fail "told ready, and does not answer"
+}
+
 # By the rules of systemd: Type=notify, Restart=on-failure, ExecStopPost= after each end.
 @test "the commands of the unit start, clean up after a kill, start again and stop" {
-	local OPTIONS=--max-value=2M
+	local OPTIONS=--max-value=2M life status
+	is "$(setting Type) $(setting Restart) $(setting KillMode)" "notify on-failure mixed"
 	base_directory
 	rmdir "$MNT"
 	"$COMMITFS" init "$STORE"
-	for life in killed stopped; do
-		exec_line StartPre 2>/dev/null || true
-		exec_line Start >>"$BASE/log" 2>&1 3>&- &
-		DAEMON=$!
-		eventually 20 test -e "$MNT/revision"
+	listen
+	for life in killed died stopped; do
+		start_unit
 		is "$(field max_value_bytes "$MNT/status")" 2097152
-		if [ $life = killed ]; then
+		is "$(field pid "$MNT/status")" "$(pgrep -P "$DAEMON" || echo "$DAEMON")" "main process"
+		case $life in
+		killed)
 			echo 1 >"$MNT/keys/a"
 			kill -9 "$(field pid "$MNT/status")"
 			eventually 10 stopped "$DAEMON"
 			mounted "$MNT"
-		else
+			exec_line StopPost
+			unmounted "$MNT"
+			is "$(stat -c %a "$MNT")" 0
+			;;
+		died) # and there was no time to clean up: the next start finds it dead
+			is "$(cat "$MNT/keys/a")" 1
+			kill -9 "$(field pid "$MNT/status")"
+			eventually 10 stopped "$DAEMON"
+			mounted "$MNT"
+			;;
+		stopped)
 			is "$(cat "$MNT/keys/a")" 1
 			exec_line Stop
 			unmounted "$MNT"
-		fi
-		exec_line StopPost || true # there is nothing to do after a stop
-		unmounted "$MNT"
-		is "$(stat -c %a "$MNT")" 0
+			eventually 10 grep -q STOPPING=1 "$BASE/told"
+			status=0
+			wait "$DAEMON" || status=$?
+			is "$status" 0 "no failure, so no restart"
+			exec_line StopPost || true # there is nothing to do after a stop
+			unmounted "$MNT"
+			is "$(stat -c %a "$MNT")" 0
+			;;
+		esac
 	done
+	kill "$LISTENER"
+}
+
+@test "a stop of the unit while somebody works there: told who, then SIGTERM does it all the same" {
+	local OPTIONS='' status=0
+	base_directory
+	rmdir "$MNT"
+	"$COMMITFS" init "$STORE"
+	listen
+	start_unit
+	(cd "$MNT/keys" && exec sleep 60) 3>&- &
+	local worker=$!
+	eventually 10 eval '[ "$(readlink "/proc/'$worker'/cwd")" = "$MNT/keys" ]'
+	run exec_line Stop
+	is "$status" 1
+	like "$output" "in use: sleep\\[$worker\\] works in $MNT/keys"
+	kill -TERM "$(field pid "$MNT/status")"
+	status=0
+	wait "$DAEMON" || status=$?
+	is "$status" 0 "no failure, so no restart"
+	exec_line StopPost || true
+	unmounted "$MNT"
+	kill "$worker" "$LISTENER"
+}
+
+@test "what the unit cannot start with is its exit status; bad words are not tried again" {
+	local OPTIONS=--max-value=nonsense
+	base_directory
+	run -64 exec_line Start
+	is "$(setting RestartPreventExitStatus)" 64
+	OPTIONS=
+	run -74 exec_line Start
+	like "$output" "make it with: commitfs init $STORE"
 }
 
 # The unit's limits must leave it what it needs; those of seccomp and cgroups only systemd sets.

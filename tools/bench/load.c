@@ -128,7 +128,7 @@ int site_load(const struct site *site, guint count, guint size, bool crash)
 	if (child == 0) {
 		signal(SIGINT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		if (getppid() == parent)
 			_exit(load_process(site, count, size, crash) < 0 ? 1 : 0);
 		_exit(1);

@@ -145,6 +145,14 @@ static int run_purge(const struct command *command, int argc, char **argv)
 			"cannot purge '%s': there is no such key, now or in the past; to "
 			"see what there is: commitfs log %s",
 			arguments[1], arguments[0]);
+	if (r == -EISDIR)
+		return command_fail(
+			EXIT_USAGE,
+			"cannot purge '%s': it is a directory, which has no value; name "
+			"the keys below it: ls %s/keys/%s",
+			arguments[1], mount->point, key->str);
+	if (r == -EINVAL)
+		return mount_file_fail_key("purge", arguments[1]);
 	if (r < 0)
 		return mount_file_fail(r, "purge '%s'", arguments[1]);
 	done = g_strdup_printf("purged '%s'", key->str);

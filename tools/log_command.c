@@ -195,7 +195,9 @@ static int run(const struct command *command, int argc, char **argv)
 	}
 	if (exit_code == 0) {
 		r = print_log(&job, mount);
-		if (r < 0)
+		if (r == -EINVAL && job.key)
+			exit_code = mount_file_fail_key("show the log of", job.key);
+		else if (r < 0)
 			exit_code = mount_file_fail(r, "show the log of '%s'", arguments[0]);
 	}
 	g_free(job.since_text);

@@ -58,9 +58,9 @@ static int refuse_busy(const char *path, const struct mount *mount)
 
 	if (holders == NULL)
 		return command_fail(EXIT_FAILED,
-				    "cannot unmount '%s': it is in use, by a process of another "
-				    "user: to see which, as root: commitfs umount %s",
-				    path, path);
+				    "cannot unmount '%s': it is in use, by a process that %s", path,
+				    geteuid() == 0 ? "cannot be seen from here; try again later" :
+						     "is another user's; as root you see whose");
 	return command_fail(EXIT_FAILED,
 			    "cannot unmount '%s': it is in use: %s; try again when that is over",
 			    path, holders);

@@ -118,6 +118,8 @@ static int watch(struct watch_job *job, char *const *arguments)
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;
 	r = mount_file_watch(mount, arguments[1] ? arguments[1] : "", job->from, &stream);
+	if (r == -EINVAL && arguments[1])
+		return mount_file_fail_key("watch", arguments[1]);
 	if (r < 0)
 		return mount_file_fail(r, "watch '%s'", arguments[0]);
 	job->commit = g_string_new(NULL);

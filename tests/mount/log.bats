@@ -113,6 +113,8 @@ assert rows[0]["message"] is None and rows[1]["uid"] == 54321, rows' "$first"
 	is "$("$COMMITFS" log --key nothing "$MNT")" ""
 	is "$("$COMMITFS" log --key "$D" "$MNT" | cut -f 1 | tr '\n' ' ')" "mkdir attr "
 	run -64 "$COMMITFS" log --since x "$MNT"
+	run -64 "$COMMITFS" log --key a//b "$MNT"
+	like "$output" "'a//b': expected a key, such as app/port"
 	run -64 "$COMMITFS" log --author no-such-user "$MNT"
 	run -69 "$COMMITFS" log /
 	run -1 as_user $USER_A "$COMMITFS" log "$MNT"

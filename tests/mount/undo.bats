@@ -180,6 +180,7 @@ binary: 3 -> 1 bytes"
 	like "$output" "-mode 0640
 \+mode 0777"
 	run -1 "$COMMITFS" diff "$MNT" txn/nothing
+	like "$output" "'txn/nothing' changes: there is no such transaction; those there are: ls $MNT/txn"
 	run -64 "$COMMITFS" diff "$MNT" nothing
 	run -1 "$COMMITFS" diff "$MNT" 1 999999
 }
@@ -204,8 +205,30 @@ binary: 3 -> 1 bytes"
 	run -1 cat "$MNT/at/$r/$D/pw"
 	is "$output" "cat: $MNT/at/$r/$D/pw: No data available"
 	run -1 "$COMMITFS" purge "$MNT" "$D/nothing"
-	run -1 "$COMMITFS" purge "$MNT" "$D/keep"
-	like "$output" "Is a directory"
+	run -64 "$COMMITFS" purge "$MNT" "$D/keep"
+	is "$output" "commitfs: cannot purge '$D/keep': it is a directory, which has no value; name the keys below it: ls $MNT/keys/$D/keep"
+	run -64 "$COMMITFS" purge "$MNT" "$D//pw"
+	is "$output" "commitfs: cannot purge '$D//pw': expected a key, such as app/port: its path below keys/"
 	run -1 as_user $USER_A "$COMMITFS" purge "$MNT" "$D/pw"
 	is "$output" "commitfs: cannot purge '$D/pw': Permission denied: that is for the owner of the mount"
+}
+
+@test "purge ends when it is done, not when something else is" {
+	local purge status=0
+	echo "the-s3cret-$D-value" >"$K/pw"; echo changed >"$K/pw"
+	begin
+	cat "$V/pw" >/dev/null
+	"$COMMITFS" purge "$MNT" "$D/pw" >"$BASE/purge" 2>&1 3>&- &
+	purge=$!
+	eventually 20 grep -q "waiting for what can still see it: [1-9]" "$BASE/purge"
+	timeout 60 "$COMMITFS" compact "$MNT" "$(revision)"
+	timeout 60 "$COMMITFS" compact "$MNT" "$(revision)"
+	sleep 0.5
+	running $purge || fail "it said: $(cat "$BASE/purge")"
+	is "$(field running "$MNT/control/purge")" 1
+	rmdir "$T"
+	wait $purge || status=$?
+	is "$status" 0
+	like "$(tail -n 1 "$BASE/purge")" "^commitfs: purged '$D/pw'"
+	run -1 grep -rlaE "s3cret-$D" "$STORE"
 }

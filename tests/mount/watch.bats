@@ -62,6 +62,14 @@ lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 	is "$(cut -f 3 "$BASE/out")" "$D"'/a\nb\t\\c/\001'
 }
 
+@test "a key whose name ends with a number is no revision" {
+	mkdir "$K/a 1" "$K/a"
+	watching "$BASE/out" "$MNT" "$D/a 1"
+	echo 1 >"$K/a/x"; echo 2 >"$K/a 1/y"
+	eventually 5 lines "$BASE/out" 2
+	is "$(cut -f 3 "$BASE/out")" "$D/a 1/y"
+}
+
 @test "from the past to the present without a gap" {
 	first=$(($(revision) + 1))
 	for i in {1..30}; do echo "$i" >"$K/a"; done

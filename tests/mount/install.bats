@@ -27,6 +27,7 @@ setup() {
 }
 
 teardown() {
+	[ -z "${LISTENER-}" ] || kill "$LISTENER" 2>/dev/null || true
 	[ -n "$BASE" ] || return 0
 	! mounted "$MNT" || unmount_store
 	rm -rf --one-file-system "$BASE"
@@ -334,7 +335,6 @@ start_unit() {
 			;;
 		esac
 	done
-	kill "$LISTENER"
 }
 
 @test "a stop of the unit while somebody works there: told who, then SIGTERM does it all the same" {
@@ -356,7 +356,7 @@ start_unit() {
 	is "$status" 0 "no failure, so no restart"
 	exec_line StopPost || true
 	unmounted "$MNT"
-	kill "$worker" "$LISTENER"
+	kill "$worker"
 }
 
 @test "what the unit cannot start with is its exit status; bad words are not tried again" {

@@ -191,7 +191,9 @@ static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	int r;
 
 	if (!handle && !node->tree->txn &&
-	    session_wait_for_release(fs, req, node, NULL, SESSION_ON_NODE, 0, getattr_again))
+	    session_wait_for_release(fs, req, node, NULL,
+				     live_directory ? SESSION_ON_ENTRY : SESSION_ON_NODE, 0,
+				     getattr_again))
 		return;
 	r = current_attributes(fs, req, node, handle, asked, &attributes, &observed);
 	if (r == -ESTALE && wait_until_told(fs, req, node))

@@ -489,6 +489,43 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 	return r;
 }
 
+/* The name of a transaction that this handle has begun: by the first READ, while others that
+ * came with it wait. */
+static int obtain_name(struct handle *handle, fuse_req_t req, GBytes **ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&handle->lock);
+	if (!handle->text)
+		r = text_of(handle, req, &handle->text);
+	if (r == 0)
+		*ret = g_bytes_ref(handle->text);
+	pthread_mutex_unlock(&handle->lock);
+	return r;
+}
+
+/* The text as of the last READ from its beginning. */
+static int obtain_text(struct handle *handle, fuse_req_t req, off_t offset, GBytes **ret)
+{
+	int r;
+
+	if (handle->node->control->text == text_new)
+		return obtain_name(handle, req, ret);
+	pthread_mutex_lock(&handle->lock);
+	*ret = handle->text && offset > 0 ? g_bytes_ref(handle->text) : NULL;
+	pthread_mutex_unlock(&handle->lock);
+	if (*ret)
+		return 0;
+	r = text_of(handle, req, ret);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&handle->lock);
+	g_clear_pointer(&handle->text, g_bytes_unref);
+	handle->text = g_bytes_ref(*ret);
+	pthread_mutex_unlock(&handle->lock);
+	return 0;
+}
+
 void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 {
 	GBytes *text = NULL;
@@ -502,20 +539,10 @@ void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offs
 		audit_read(handle, req, size, offset);
 		return;
 	}
-	pthread_mutex_lock(&handle->lock);
-	if (handle->text && (offset > 0 || handle->node->control->text == text_new))
-		text = g_bytes_ref(handle->text);
-	pthread_mutex_unlock(&handle->lock);
-	if (!text) {
-		r = text_of(handle, req, &text);
-		if (r < 0) {
-			reply_error(req, r);
-			return;
-		}
-		pthread_mutex_lock(&handle->lock);
-		g_clear_pointer(&handle->text, g_bytes_unref);
-		handle->text = g_bytes_ref(text);
-		pthread_mutex_unlock(&handle->lock);
+	r = obtain_text(handle, req, offset, &text);
+	if (r < 0) {
+		reply_error(req, r);
+		return;
 	}
 	reply_bytes(req, text, size, offset);
 	g_bytes_unref(text);
@@ -557,7 +584,7 @@ static int text_revision(struct handle *handle, fuse_req_t req, GString **ret)
 	return 0;
 }
 
-/* Begins a transaction: once for each handle, whatever it reads again (see control_read). */
+/* Begins a transaction: once for each handle, whatever it reads again (see obtain_name). */
 static int text_new(struct handle *handle, fuse_req_t req, GString **ret)
 {
 	g_autoptr(credentials) credentials = caller_credentials(req);

@@ -32,6 +32,12 @@ static struct listed_entry *add_entry(GPtrArray *entries, const char *name, enum
 	return entry;
 }
 
+/* A working directory can be removed: it is empty then. */
+static bool is_removed(struct fs *fs, struct node *node)
+{
+	return node_state(&fs->nodes, node) == NODE_UNLINKED;
+}
+
 static void opendir_again(fuse_req_t req, struct node *node, const char *name, int flags)
 {
 	struct fuse_file_info info = { .flags = flags };
@@ -50,7 +56,7 @@ void tree_opendir(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 				     opendir_again))
 		return;
 	if (node->kind == NODE_KEY)
-		r = tree_get(fs, node, NULL, &record);
+		r = is_removed(fs, node) ? 0 : tree_get(fs, node, NULL, &record);
 	else
 		r = node->txn && txn_state(node->txn) == TXN_OVER ? -ESTALE : 0;
 	if (r < 0)
@@ -81,10 +87,10 @@ static int list_keys(struct fs *fs, struct node *node, GPtrArray *entries)
 	struct pinning pinning = { node, entries };
 	g_autoptr(record) directory = NULL;
 	g_autofree char *key = NULL;
-	int r = tree_get(fs, node, &key, &directory);
+	int r = is_removed(fs, node) ? -ESTALE : tree_get(fs, node, &key, &directory);
 
-	if (r < 0)
-		return r == -ESTALE && !node->tree->txn ? 0 : r; /* removed while it is open */
+	if (r < 0) /* removed while it is open */
+		return r == -ESTALE && (!node->tree->txn || is_removed(fs, node)) ? 0 : r;
 	r = view_observe(node->tree->view, OBSERVE_LIST, key, directory);
 	if (r < 0)
 		return r;

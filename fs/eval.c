@@ -43,7 +43,7 @@ struct eval {
 	int refused;	       /* lock: why a write of the text was refused, or 0 */
 	bool json;	       /* lock: what kind of reply is wanted */
 	GBytes *reply;	       /* lock: EVAL_ANSWERED */
-	int outcome;	       /* lock: what fsync says of it */
+	int outcome;	       /* lock: what the next fsync says of it; then it is told */
 	size_t cursor;	       /* lock: what has been read of the reply */
 	off_t last_offset;     /* lock: of the last READ, */
 	size_t last_bytes;     /* lock: and what it was given */
@@ -103,16 +103,14 @@ static size_t take_locked(struct eval *eval, size_t size, off_t offset, const ch
 	return eval->last_bytes;
 }
 
-static void answer(struct eval *eval, const struct asking *asking)
+static void answer(struct eval *eval, const struct asking *asking, int outcome)
 {
 	const char *data = NULL;
 	GBytes *reply;
 	size_t bytes = 0;
-	int outcome;
 
 	pthread_mutex_lock(&eval->lock);
 	reply = eval->reply ? g_bytes_ref(eval->reply) : NULL;
-	outcome = eval->outcome;
 	if (reply && !asking->sync)
 		bytes = take_locked(eval, asking->size, asking->offset, &data);
 	pthread_mutex_unlock(&eval->lock);
@@ -135,6 +133,10 @@ static GArray *settle_locked(struct eval *eval, GString *reply, int outcome)
 	eval->charged_bytes = (int64_t)reply->len;
 	eval->reply = g_string_free_to_bytes(reply);
 	eval->outcome = outcome;
+	for (guint i = 0; i < asking->len; i++) {
+		if (g_array_index(asking, struct asking, i).sync)
+			eval->outcome = 0;
+	}
 	eval->cursor = 0;
 	eval->last_bytes = 0;
 	return asking;
@@ -151,7 +153,7 @@ static void settle(void *arg)
 	asking = settle_locked(eval, run->reply, run->outcome);
 	pthread_mutex_unlock(&eval->lock);
 	for (guint i = 0; i < asking->len; i++)
-		answer(eval, &g_array_index(asking, struct asking, i));
+		answer(eval, &g_array_index(asking, struct asking, i), run->outcome);
 	g_array_unref(asking);
 	eval_unref(eval);
 	g_free(run);
@@ -283,11 +285,21 @@ static void run_again(fuse_req_t req, struct node *node, const char *name, int f
 
 /* ---- Requests ------------------------------------------------------------------- */
 
+/* An error is told once, as fsync(2) of a file does. */
+static int take_outcome_locked(struct eval *eval)
+{
+	int outcome = eval->outcome;
+
+	eval->outcome = 0;
+	return outcome;
+}
+
 /* The reply is wanted: at once, or when the program has run. */
 static void ask(struct handle *handle, const struct asking *asking)
 {
 	struct eval *eval = handle->eval;
 	bool run = false, wait;
+	int outcome = 0;
 
 	pthread_mutex_lock(&eval->lock);
 	if (eval->state == EVAL_COLLECTING && eval->text) {
@@ -297,9 +309,11 @@ static void ask(struct handle *handle, const struct asking *asking)
 	wait = eval->state == EVAL_RUNNING;
 	if (wait)
 		g_array_append_val(eval->asking, *asking);
+	else if (asking->sync)
+		outcome = take_outcome_locked(eval);
 	pthread_mutex_unlock(&eval->lock);
 	if (!wait)
-		answer(eval, asking);
+		answer(eval, asking, outcome);
 	/* What was closed before is seen by the program. */
 	else if (run && !session_wait_for_release(handle->fs, asking->req, handle->node, NULL,
 						  SESSION_ANY, 0, run_again))

@@ -21,6 +21,12 @@ static bool writes(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY;
 }
 
+/* open(2) for reading that truncates: POSIX leaves it open, Linux does it. */
+static bool truncates_only(int flags)
+{
+	return (flags & O_TRUNC) && !writes(flags);
+}
+
 /* ---- Opening on the live tree --------------------------------------------------- */
 
 /* However many read a value at once, it is in memory once. */
@@ -68,9 +74,16 @@ static int open_reserved(struct fs *fs, fuse_req_t req, struct node *node,
 {
 	struct session *own = session_find_own(fs, node, fuse_req_ctx(req)->pid);
 	struct handle *handle;
+	int r = 0;
 
 	if (!own)
 		return -ESTALE;
+	if (truncates_only(info->flags))
+		r = session_truncate(own, 0);
+	if (r < 0) {
+		session_unref(own);
+		return r;
+	}
 	handle = open_live(fs, req, node, NULL, false, info);
 	if (!writes(info->flags))
 		handle->value = session_value(own);
@@ -85,13 +98,51 @@ static int open_committed(struct fs *fs, fuse_req_t req, struct node *node,
 	g_autoptr(record) record = NULL;
 	int r = writes(info->flags) ? store_check_space(fs->store, 0) : 0;
 
-	if ((info->flags & O_TRUNC) && !writes(info->flags))
-		return -EINVAL; /* POSIX leaves it open; nothing would commit it */
 	if (r == 0)
 		r = tree_get_readable(fs, node, NULL, &record);
 	if (r < 0)
 		return r;
 	reply_open(req, open_live(fs, req, node, record, false, info), info);
+	return 0;
+}
+
+struct truncation {
+	struct fs *fs;
+	fuse_req_t req;
+	struct node *node;
+	int flags;
+};
+
+static void truncated(const struct program_result *result, void *arg)
+{
+	struct truncation *truncation = arg;
+	struct fuse_file_info info = { .flags = truncation->flags & ~O_TRUNC };
+
+	if (result->error < 0)
+		reply_error(truncation->req, result->error);
+	else if (!result->succeeded)
+		reply_error(truncation->req, -ESTALE);
+	else
+		tree_open(truncation->fs, truncation->req, truncation->node, &info);
+	g_free(truncation);
+}
+
+/* A commit of its own, as by truncate(2); then it is opened. */
+static int truncate_and_open(struct fs *fs, fuse_req_t req, struct node *node, int flags)
+{
+	struct truncation *truncation;
+	g_autofree char *key = NULL;
+	struct program *program;
+	struct op *op;
+	int r = tree_resolve(fs, node, NULL, &key);
+
+	if (r < 0)
+		return r;
+	program = tree_program(req, OP_PATCH, key, key, node, &op);
+	op_add_edit(op, EDIT_TRUNCATE, 0, NULL);
+	truncation = g_new(struct truncation, 1);
+	*truncation = (struct truncation){ fs, req, node, flags };
+	tree_apply(fs, node->tree, program, truncated, truncation);
 	return 0;
 }
 
@@ -194,7 +245,7 @@ static bool enter_round(struct fs *fs, struct handle *handle, uint64_t round)
 static int open_in_view(struct fs *fs, fuse_req_t req, struct node *node,
 			struct fuse_file_info *info)
 {
-	bool truncate = writes(info->flags) && (info->flags & O_TRUNC);
+	bool truncate = info->flags & O_TRUNC;
 	bool reads = (info->flags & O_ACCMODE) != O_WRONLY;
 	uint64_t round = txn_round(node->tree->txn);
 	g_autoptr(record) record = NULL;
@@ -240,6 +291,8 @@ void tree_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_fil
 		return;
 	else if (node_state(&fs->nodes, node) == NODE_RESERVED)
 		r = open_reserved(fs, req, node, info);
+	else if (truncates_only(info->flags))
+		r = truncate_and_open(fs, req, node, info->flags);
 	else
 		r = open_committed(fs, req, node, info);
 	if (r < 0)
@@ -298,7 +351,7 @@ static int create_over(struct fs *fs, fuse_req_t req, struct node *parent, const
 
 	if (info->flags & O_EXCL)
 		return -EEXIST;
-	if (record->type != RECORD_VALUE)
+	if (record->type != RECORD_VALUE || truncates_only(info->flags))
 		return -ESTALE; /* the kernel looks again */
 	if (!may_open(req, record, info->flags))
 		return -EACCES;

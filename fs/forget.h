@@ -7,6 +7,11 @@
  * when this returns. */
 void forget_listen(struct fs *fs);
 
+/* A compaction or a purge that was asked for through a handle. */
+struct forgetting;
+void forgetting_unref(struct forgetting *forgetting); /* accepts NULL */
+
 action_fn act_compact, act_purge;
-/* How far it is. poll(2) wakes when it went on. */
+/* How far it is: what was asked for through this handle; otherwise what the store does.
+ * poll(2) wakes when it went on. */
 text_fn text_compaction;

@@ -5,8 +5,9 @@
  * Lock order: end hook of the registry, listener of compactions -> node table -> eval ->
  * housekeeper -> session -> registry -> transaction -> accounts; left before right. Those of the
  * lock table and of the watch hub come after libfuse's of a request and before none of ours. A
- * handle's lock is held while its listing is made. No lock is held while submitting to a store or replying to the
- * kernel; while notifying it, only the first two, which are there to be waited for. */
+ * handle's lock is held while its listing is made, or the transaction begun that it names. No
+ * lock is held while submitting to a store or replying to the kernel; while notifying it, only
+ * the first two, which are there to be waited for. */
 #pragma once
 
 #include "store/store.h"

@@ -13,7 +13,8 @@ enum {
 
 struct waiting_request {
 	struct session *session; /* held */
-	int64_t deadline_us;
+	int64_t deadline_us;	 /* until then it waits, for others after this session too */
+	int64_t overdue_us;	 /* when it is looked at whether it has to wait on */
 	fuse_req_t req;
 	struct node *node;
 	char *name;
@@ -36,7 +37,7 @@ struct housekeeper {
 	bool stop;	     /* lock */
 	GHashTable *idle;    /* lock: sessions that append, held */
 	GHashTable *closing; /* lock: sessions that may end with their RELEASE, held */
-	GQueue waiting;	     /* lock: struct waiting_request, earliest deadline first */
+	GQueue waiting;	     /* lock: struct waiting_request, the first overdue first */
 	GQueue later;	     /* lock: struct later_call, the first due first */
 };
 
@@ -161,12 +162,12 @@ static struct session *find_closing(struct housekeeper *housekeeper, fuse_req_t 
 	return found;
 }
 
-static gint by_deadline(gconstpointer a, gconstpointer b, gpointer data)
+static gint by_overdue(gconstpointer a, gconstpointer b, gpointer data)
 {
 	const struct waiting_request *left = a, *right = b;
 
 	(void)data;
-	return left->deadline_us < right->deadline_us ? -1 : left->deadline_us > right->deadline_us;
+	return left->overdue_us < right->overdue_us ? -1 : left->overdue_us > right->overdue_us;
 }
 
 bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, const char *name,
@@ -189,12 +190,18 @@ bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, 
 		return false;
 	}
 	waiting = g_new0(struct waiting_request, 1);
-	*waiting = (struct waiting_request){ session,	     deadline_us, req,	 node,
-					     g_strdup(name), flags,	  resume };
+	*waiting = (struct waiting_request){ .session = session,
+					     .deadline_us = deadline_us,
+					     .overdue_us = deadline_us,
+					     .req = req,
+					     .node = node,
+					     .name = g_strdup(name),
+					     .flags = flags,
+					     .resume = resume };
 	pthread_mutex_lock(&housekeeper->lock);
 	wait = g_hash_table_contains(housekeeper->closing, session);
 	if (wait) {
-		g_queue_insert_sorted(&housekeeper->waiting, waiting, by_deadline, NULL);
+		g_queue_insert_sorted(&housekeeper->waiting, waiting, by_overdue, NULL);
 		pthread_cond_signal(&housekeeper->wake);
 	}
 	pthread_mutex_unlock(&housekeeper->lock);
@@ -276,6 +283,17 @@ static GPtrArray *take_idle(struct housekeeper *housekeeper, int64_t *wait_us)
 	return due;
 }
 
+/* Its RELEASE has come, and is answered as soon as the disk has what it commits: that is
+ * waited for, but for nobody else then. */
+static bool wait_longer(struct housekeeper *housekeeper, struct waiting_request *waiting)
+{
+	if (!session_is_releasing(waiting->session))
+		return false;
+	waiting->overdue_us += RELEASE_WAIT_US;
+	g_queue_insert_sorted(&housekeeper->waiting, waiting, by_overdue, NULL);
+	return true;
+}
+
 /* The same for requests whose RELEASE did not come; nobody waits for that session again. */
 static void take_overdue(struct housekeeper *housekeeper, GQueue *ret, GPtrArray *given_up,
 			 int64_t *wait_us)
@@ -283,13 +301,16 @@ static void take_overdue(struct housekeeper *housekeeper, GQueue *ret, GPtrArray
 	struct waiting_request *waiting;
 
 	while ((waiting = g_queue_peek_head(&housekeeper->waiting)) != NULL) {
-		int64_t left = waiting->deadline_us - g_get_monotonic_time();
+		int64_t left = waiting->overdue_us - g_get_monotonic_time();
 
 		if (left > 0) {
 			*wait_us = MIN(*wait_us, left);
 			return;
 		}
-		g_queue_push_tail_link(ret, g_queue_pop_head_link(&housekeeper->waiting));
+		g_queue_pop_head(&housekeeper->waiting);
+		if (wait_longer(housekeeper, waiting))
+			continue;
+		g_queue_push_tail(ret, waiting);
 		if (g_hash_table_remove(housekeeper->closing, waiting->session)) {
 			g_atomic_int_add(&housekeeper->closing_count, -1);
 			g_ptr_array_add(given_up, waiting->session);

@@ -17,5 +17,6 @@ void housekeeper_call_later(struct housekeeper *housekeeper, int64_t delay_us,
 
 /* Of the session, for the housekeeper. */
 bool session_is_released_soon(struct session *session);
+bool session_is_releasing(struct session *session); /* its RELEASE has come */
 uid_t session_uid(const struct session *session);
 int64_t session_idle_left_us(struct session *session, int64_t idle_us);

@@ -118,6 +118,7 @@ struct handle {
 	/* Control files. */
 	GBytes *text;		      /* lock: made at a READ from the beginning */
 	char *key;		      /* lock: of control/history: what was asked for */
+	struct forgetting *forgetting; /* lock: compact, purge: asked for last; or NULL */
 	bool begun;		      /* lock: commit or message was written */
 	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */
 	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */

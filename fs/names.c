@@ -152,11 +152,24 @@ void tree_apply(struct fs *fs, const struct tree *tree, struct program *program,
 
 /* ---- Timeouts ------------------------------------------------------------------- */
 
+/* A name that is reserved in it changes it soon: when its file has been closed, a stat has to
+ * wait until it is committed. */
+static bool expects_entries(struct fs *fs, const struct node *directory)
+{
+	bool expects;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	expects = node_has_reserved_children_locked(&fs->nodes, directory);
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return expects;
+}
+
 double tree_attribute_timeout(struct fs *fs, const struct node *node, gint epoch)
 {
 	if (node->type != RECORD_DIRECTORY)
 		return TIMEOUT_NONE;
-	if (!node->tree->txn && g_atomic_int_get(&fs->directory_epoch) != epoch)
+	if (!node->tree->txn &&
+	    (g_atomic_int_get(&fs->directory_epoch) != epoch || expects_entries(fs, node)))
 		return TIMEOUT_NONE;
 	return TIMEOUT_LONG;
 }
@@ -384,7 +397,8 @@ static void names_done(const struct program_result *result, void *arg)
 	name_request_reply(request, 0);
 }
 
-/* A file that loses its name while it is open goes on as it is for its handles. */
+/* What loses its name goes on as it is for whoever has it: a file for its handles, a
+ * directory for the processes that work in it, of which nothing is known here. */
 static void keep_orphan(struct fs *fs, struct node *parent, const char *name, const char *key)
 {
 	struct node_table *table = &fs->nodes;
@@ -394,7 +408,8 @@ static void keep_orphan(struct fs *fs, struct node *parent, const char *name, co
 
 	pthread_mutex_lock(&table->lock);
 	node = node_child_locked(table, parent, name);
-	wanted = node && node->handles > 0 && node->type == RECORD_VALUE;
+	wanted = node && (node->type == RECORD_DIRECTORY ||
+			  (node->handles > 0 && node->type == RECORD_VALUE));
 	if (wanted)
 		node->refs++;
 	pthread_mutex_unlock(&table->lock);
@@ -528,11 +543,18 @@ void tree_mknod(struct fs *fs, fuse_req_t req, struct node *parent, const char *
 void tree_symlink(struct fs *fs, fuse_req_t req, const char *link, struct node *parent,
 		  const char *name)
 {
-	struct name_request *request = name_request_new(fs, req, OP_SYMLINK, parent, name);
+	struct name_request *request;
+	g_autofree char *key = NULL;
+	int r = tree_resolve(fs, parent, name, &key);
 
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	request = name_request_new(fs, req, OP_SYMLINK, parent, name);
 	request->op.mode = 0777;
 	request->op.value = g_bytes_new(link, strlen(link));
-	if (scratch_names_link(fs->scratch, name))
+	if (scratch_names_link(fs->scratch, key))
 		request->op.flags = OP_SCRATCH;
 	submit_new(request);
 }

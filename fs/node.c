@@ -376,7 +376,7 @@ void node_give_up(struct node_table *table, struct node *node)
 	pthread_mutex_unlock(&table->lock);
 }
 
-bool node_has_reserved_children_locked(struct node_table *table, struct node *parent)
+bool node_has_reserved_children_locked(struct node_table *table, const struct node *parent)
 {
 	GHashTableIter iter;
 	struct node *node;

@@ -99,7 +99,7 @@ struct node {
 	GBytes *value;		    /* live, past: what its readers share, while there are any */
 	uint64_t value_revision;    /* mod revision of `value` */
 	GPtrArray *sessions;	    /* struct session on a live file; NULL: none */
-	struct record *orphan;	    /* unlinked while open: what handles go on with */
+	struct record *orphan;	    /* unlinked while in use: what that goes on with */
 	int64_t charged_bytes;	    /* to the user, for `orphan` */
 	struct record *template;    /* reserved: the attributes it was created with */
 	bool scratch;		    /* reserved: to become a scratch file */
@@ -158,7 +158,7 @@ void node_give_up(struct node_table *table, struct node *node);
 /* Under the lock: the child, or the reserved child; NULL: none that is known. */
 struct node *node_child_locked(struct node_table *table, struct node *parent, const char *name);
 struct node *node_reserved_locked(struct node_table *table, struct node *parent, const char *name);
-bool node_has_reserved_children_locked(struct node_table *table, struct node *parent);
+bool node_has_reserved_children_locked(struct node_table *table, const struct node *parent);
 /* Under the lock: the node of a key of the live tree below `root`, or NULL. */
 struct node *node_find_locked(struct node_table *table, struct node *root, const char *key);
 /* Under the lock: takes it out of its directory, for good. */

@@ -87,7 +87,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *inf
 	if (node->kind == NODE_KEY)
 		tree_getattr(fs_of(req), req, node, info ? handle_of(info) : NULL);
 	else if (node->kind == NODE_PAST)
-		past_getattr(req, node);
+		past_getattr(fs_of(req), req, node);
 	else if (node->kind == NODE_META)
 		meta_getattr(fs_of(req), req, node);
 	else

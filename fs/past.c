@@ -7,7 +7,8 @@
  * caller's credentials, at LOOKUP, OPEN and OPENDIR; and the kernel may keep a name, so
  * that others find it without a LOOKUP, only while its own check says the same: the key is
  * there, and every directory on the way to it gives the same rights now as then, which is
- * the ordinary case. All other names have no time-out but zero. A commit that takes rights
+ * the ordinary case. All other names have no time-out but zero, and a directory that the
+ * caller may not search now is shown to him without x. A commit that takes rights
  * away, or keys, makes the kernel forget the names it concerns (past_commit_seen). Showing
  * the kernel the modes of then and now combined would be no way: owner and group may be
  * others now, and a mode has no room for two. */
@@ -106,13 +107,25 @@ static void recheck(struct fs *fs, uint64_t parent_id, const char *name, gint ep
 		notifier_forget_name(fs->notifier, parent_id, name, 0);
 }
 
-static void reply_past(fuse_req_t req, struct node *node, double entry_timeout)
+/* The attributes recorded then, and how long the kernel may keep them. It lets the caller
+ * into a directory, as chdir(2) does without a LOOKUP, by the mode it is shown: where he may
+ * not search it now that has no x, and is asked for each time. */
+static double past_attributes(struct fs *fs, fuse_req_t req, struct node *node, struct stat *ret)
 {
-	struct fuse_entry_param entry = { .entry_timeout = entry_timeout,
-					  .attr_timeout = TIMEOUT_LONG };
+	bool lasting = true;
+
+	record_attributes(node->tree, node->past, ret);
+	if (node->type == RECORD_DIRECTORY && check_directory(fs, req, node, &lasting) < 0)
+		ret->st_mode &= ~0111U;
+	return lasting ? TIMEOUT_LONG : TIMEOUT_NONE;
+}
+
+static void reply_past(struct fs *fs, fuse_req_t req, struct node *node, double entry_timeout)
+{
+	struct fuse_entry_param entry = { .entry_timeout = entry_timeout };
 
 	entry.ino = node->id;
-	record_attributes(node->tree, node->past, &entry.attr);
+	entry.attr_timeout = past_attributes(fs, req, node, &entry.attr);
 	reply_entry(req, node, &entry);
 }
 
@@ -140,7 +153,7 @@ void past_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char 
 		return;
 	}
 	node = node_obtain_key(&fs->nodes, parent, name, NULL, record);
-	reply_past(req, node, lasting ? TIMEOUT_LONG : TIMEOUT_NONE);
+	reply_past(fs, req, node, lasting ? TIMEOUT_LONG : TIMEOUT_NONE);
 	if (lasting)
 		recheck(fs, parent_id, name, epoch);
 }
@@ -201,16 +214,20 @@ void past_lookup_top(struct fs *fs, fuse_req_t req, struct node *parent, const c
 		reply_error(req, r); /* not to be cached: it may come to be */
 		return;
 	}
-	reply_past(req, node, TIMEOUT_TOP);
+	reply_past(fs, req, node, TIMEOUT_TOP);
 	recheck(fs, parent_id, name, epoch);
 }
 
-void past_getattr(fuse_req_t req, struct node *node)
+void past_getattr(struct fs *fs, fuse_req_t req, struct node *node)
 {
+	gint epoch = g_atomic_int_get(&fs->rights_epoch);
+	uint64_t id = node->id;
 	struct stat attributes;
+	double timeout = past_attributes(fs, req, node, &attributes);
 
-	record_attributes(node->tree, node->past, &attributes);
-	fuse_reply_attr(req, &attributes, TIMEOUT_LONG);
+	fuse_reply_attr(req, &attributes, timeout);
+	if (g_atomic_int_get(&fs->rights_epoch) != epoch)
+		fuse_lowlevel_notify_inval_inode(fs->session, id, -1, 0);
 }
 
 void past_readlink(struct fs *fs, fuse_req_t req, struct node *node)
@@ -381,7 +398,7 @@ void past_mkdir(struct fs *fs, fuse_req_t req, struct node *parent, const char *
 	if (r < 0)
 		reply_error(req, r);
 	else
-		reply_past(req, node, TIMEOUT_TOP);
+		reply_past(fs, req, node, TIMEOUT_TOP);
 }
 
 /* A number or a time is there as long as it is retained: nobody can remove it. */

@@ -12,7 +12,7 @@ int past_list_names(struct fs *fs, GPtrArray *entries);
 
 /* In the tree of a revision. */
 void past_lookup(struct fs *fs, fuse_req_t req, struct node *parent, const char *name);
-void past_getattr(fuse_req_t req, struct node *node);
+void past_getattr(struct fs *fs, fuse_req_t req, struct node *node);
 void past_readlink(struct fs *fs, fuse_req_t req, struct node *node);
 void past_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info);
 void past_opendir(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_file_info *info);

@@ -1,5 +1,6 @@
 /* Replies to the kernel, and the handles they hand out. */
 #include "fs/eval.h"
+#include "fs/forget.h"
 #include "fs/lock.h"
 #include "fs/session.h"
 #include "fs/watch.h"
@@ -130,6 +131,7 @@ void handle_free(struct handle *handle)
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
 	snapshot_unref(handle->snapshot);
 	g_free(handle->key);
+	forgetting_unref(handle->forgetting);
 	record_unref(handle->record);
 	if (handle->poll)
 		fuse_pollhandle_destroy(handle->poll);

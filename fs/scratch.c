@@ -30,8 +30,10 @@ static const struct pattern built_in[] = {
 	{ ".#*", MADE_NEW },	 /* emacs: who edits */
 	{ "#*#", MADE_ANYHOW },	 /* emacs: what is not saved yet */
 	{ "sed" RANDOM6, MADE_MKSTEMP },
-	{ ".*." RANDOM6, MADE_MKSTEMP },    /* rsync */
-	{ "tmp_*_" RANDOM6, MADE_MKSTEMP }, /* git: objects, packs, indices */
+	{ "XX" RANDOM6, MADE_MKSTEMP },	     /* perl -i */
+	{ "*.gawk." RANDOM6, MADE_MKSTEMP }, /* gawk -i inplace */
+	{ ".*." RANDOM6, MADE_MKSTEMP },     /* rsync */
+	{ "tmp_*_" RANDOM6, MADE_MKSTEMP },  /* git: objects, packs, indices */
 	{ ".git/*.lock", MADE_MKSTEMP },
 };
 

@@ -556,6 +556,16 @@ void session_release(struct handle *handle, fuse_req_t req)
 
 /* ---- Waiting for a RELEASE ------------------------------------------------------ */
 
+bool session_is_releasing(struct session *session)
+{
+	bool releasing;
+
+	pthread_mutex_lock(&session->lock);
+	releasing = session->releasing;
+	pthread_mutex_unlock(&session->lock);
+	return releasing;
+}
+
 /* True when nobody known holds it, so that its RELEASE must come in a moment. */
 bool session_is_released_soon(struct session *session)
 {

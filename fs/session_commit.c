@@ -101,14 +101,39 @@ static void commit_next(struct session *session)
 	submit(commit);
 }
 
+/* The key as a message has it. Caller frees. */
+static char *describe_key(struct session *session)
+{
+	struct node_table *table = &session->fs->nodes;
+	GString *shown = g_string_new(NULL);
+	g_autofree char *key = NULL;
+
+	pthread_mutex_lock(&table->lock);
+	if (session->node->moved_to)
+		key = g_strdup(session->node->moved_to);
+	else if (node_key_locked(session->node, NULL, &key) < 0)
+		key = g_strdup("a removed key");
+	pthread_mutex_unlock(&table->lock);
+	text_append_escaped(shown, key);
+	return g_string_free(shown, FALSE);
+}
+
+static void warn_uncommitted(struct session *session, int error)
+{
+	g_autofree char *key = describe_key(session);
+	g_autofree char *command =
+		g_strescape(session->author->command ? session->author->command : "?", NULL);
+
+	g_warning("cannot commit '%s', which process %d (%s) wrote: %s", key,
+		  (int)session->author->pid, command, g_strerror(-error));
+}
+
 static void finish(struct session_commit *commit, int error)
 {
 	struct session *session = commit->session;
 
 	if (error < 0) {
-		g_warning("cannot commit what process %d (%s) wrote: %s", (int)session->author->pid,
-			  session->author->command ? session->author->command : "?",
-			  g_strerror(-error));
+		warn_uncommitted(session, error);
 		restore(commit, error);
 	}
 	/* Before anybody is told: what he does then finds no commit on its way. */

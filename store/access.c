@@ -32,8 +32,15 @@ static bool allows(const struct credentials *credentials, const struct record *r
 	return (mode & wanted) == wanted;
 }
 
+static bool allows_change(const struct credentials *credentials, const struct record *directory,
+			  unsigned wanted, bool as_owner)
+{
+	return (as_owner && credentials->uid == directory->uid) ||
+	       allows(credentials, directory, wanted);
+}
+
 int access_check_search(struct overlay *overlay, const struct credentials *credentials,
-			const char *key)
+			const char *key, bool as_owner)
 {
 	g_autofree char *directory = g_strdup(key);
 	size_t length = 0;
@@ -49,7 +56,8 @@ int access_check_search(struct overlay *overlay, const struct credentials *crede
 		r = overlay_get(overlay, directory, &record);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r; /* the operation itself says what is missing */
-		if (record->type == RECORD_DIRECTORY && !allows(credentials, record, MAY_SEARCH))
+		if (record->type == RECORD_DIRECTORY &&
+		    !allows_change(credentials, record, MAY_SEARCH, as_owner))
 			return -EACCES;
 		directory[length] = key[length];
 		slash = strchr(key + length + 1, '/');
@@ -82,9 +90,9 @@ int access_check_write(const struct credentials *credentials, const struct recor
 }
 
 int access_check_entry(const struct credentials *credentials, const struct record *parent,
-		       const struct record *entry)
+		       const struct record *entry, bool as_owner)
 {
-	if (!allows(credentials, parent, MAY_WRITE | MAY_SEARCH))
+	if (!allows_change(credentials, parent, MAY_WRITE | MAY_SEARCH, as_owner))
 		return -EACCES;
 	if (!entry || !(parent->mode & 01000) || credentials->uid == 0)
 		return 0;

@@ -259,7 +259,7 @@ static int look(struct look *look)
 	int r = 0;
 
 	if (credentials)
-		r = access_check_search(look->evaluation->before, credentials, key);
+		r = access_check_search(look->evaluation->before, credentials, key, false);
 	if (r < 0)
 		return r;
 	return look->compare->tree ? look_at_tree(look) : look_at(look, key);

@@ -75,21 +75,23 @@ int action_check_search(struct action *action, const char *key)
 {
 	if (!action->checked)
 		return 0;
-	return access_check_search(action->overlay, action->credentials, key);
+	return access_check_search(action->overlay, action->credentials, key,
+				   action->op->flags & OP_AS_OWNER);
 }
 
 int action_check_entry(struct action *action, const char *key, const struct record *entry)
 {
+	bool as_owner = action->op->flags & OP_AS_OWNER;
 	g_autoptr(record) parent = NULL;
 	int r;
 
-	if (!action->checked || action->credentials->uid == 0)
+	if (!action->checked || action->credentials->uid == 0 || (action->op->flags & OP_ALONG))
 		return 0;
-	r = access_check_search(action->overlay, action->credentials, key);
+	r = access_check_search(action->overlay, action->credentials, key, as_owner);
 	if (r == 0)
 		r = action_find_parent(action, key, &parent);
 	if (r == 0)
-		r = access_check_entry(action->credentials, parent, entry);
+		r = access_check_entry(action->credentials, parent, entry, as_owner);
 	return r;
 }
 
@@ -600,7 +602,8 @@ int action_run(struct action *action)
 
 	/* First of all, or the refusals would tell what there is. */
 	if (r == 0 && action->checked_reads)
-		r = access_check_search(action->overlay, action->credentials, action->op->key);
+		r = access_check_search(action->overlay, action->credentials, action->op->key,
+					false);
 	return r < 0 ? r : run(action);
 }
 

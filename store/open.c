@@ -111,8 +111,9 @@ static int check_creatable(const char *path, char **ret_message)
 
 	if (access(marker, F_OK) == 0)
 		return refuse(ret_message, -EEXIST,
-			      g_strdup_printf("cannot make a store in '%s': it is one already",
-					      path));
+			      g_strdup_printf("cannot make a store in '%s': it is one already; "
+					      "mount it with: commitfs mount %s MNT",
+					      path, path));
 	directory = opendir(path);
 	if (!directory)
 		return refuse(ret_message, -errno,
@@ -276,7 +277,8 @@ static int open_marker(const char *path, int *ret, char **ret_message)
 		r = errno == EWOULDBLOCK ?
 			    refuse(ret_message, -EBUSY,
 				   g_strdup_printf("cannot open store '%s': another process has "
-						   "it open",
+						   "it open; where it is mounted: findmnt -t "
+						   "fuse.commitfs",
 						   path)) :
 			    refuse_errno(ret_message, "lock", path, -errno);
 	if (r == 0)

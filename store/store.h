@@ -218,8 +218,12 @@ enum {
 	OP_PREVIOUS = 1 << 7,	/* what changes or removes keys: the output has what they were */
 	OP_SCRATCH = 1 << 8,	/* put, symlink: what is created is a scratch file; to the store
 				* itself it means nothing */
-	OP_MOVED = 1 << 9,	/* put, symlink: what is created was elsewhere before, and keeps
-				* its owner whoever moves it */
+	OP_MOVED = 1 << 9,	/* what is created was elsewhere before, and keeps its owner and
+				* group whoever moves it */
+	OP_AS_OWNER = 1 << 10,	/* the modes of directories do not hold up their owner, who
+				* opened them for a while */
+	OP_ALONG = 1 << 11,	/* the key comes or goes with its directory: nobody has
+				* changed anything in that */
 };
 
 struct program;

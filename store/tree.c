@@ -107,7 +107,7 @@ static int check_removal(struct action *action, const char *key, const struct re
 {
 	if (!parent)
 		return action_check_entry(action, key, record);
-	return action->checked ? access_check_entry(action->credentials, parent, record) : 0;
+	return action->checked ? access_check_entry(action->credentials, parent, record, false) : 0;
 }
 
 static int tell_removal(struct action *action, const char *key, struct record *record)

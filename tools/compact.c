@@ -26,10 +26,11 @@ static void print_progress(const char *text, bool *waits)
 	if (isatty(STDERR_FILENO) && total > 0)
 		fprintf(stderr, "\rcommitfs: %3u %%", (unsigned)(100 * MIN(read, total) / total));
 	if (held > 0 && !*waits)
-		fprintf(stderr,
-			"commitfs: waiting until %" G_GUINT64_FORMAT
-			" snapshots that can still see it are let go of\n",
-			held);
+		command_fail(0,
+			     "waiting for what can still see it: %" G_GUINT64_FORMAT
+			     " %s, of transactions (they are in txn/) and open files; it goes on "
+			     "when they have ended, also without this command",
+			     held, held == 1 ? "snapshot" : "snapshots");
 	*waits = held > 0;
 }
 
@@ -103,8 +104,9 @@ static int run_compact(const struct command *command, int argc, char **argv)
 	r = start_and_follow(mount, "control/compact", arguments[1], text);
 	if (r == -ENOENT)
 		return command_fail(EXIT_FAILED,
-				    "cannot compact up to revision %s: it is not reached yet",
-				    arguments[1]);
+				    "cannot compact up to revision %s: it is not reached yet; see: "
+				    "commitfs status %s",
+				    arguments[1], arguments[0]);
 	if (r < 0)
 		return mount_file_fail(r, "compact '%s'", arguments[0]);
 	return finish(text->str, "compacted");
@@ -138,9 +140,19 @@ static int run_purge(const struct command *command, int argc, char **argv)
 	text_append_escaped(key, arguments[1]);
 	r = start_and_follow(mount, "control/purge", key->str, text);
 	if (r == -ENOENT)
-		return command_fail(EXIT_FAILED,
-				    "cannot purge '%s': there is no such key, now or in the past",
-				    arguments[1]);
+		return command_fail(
+			EXIT_FAILED,
+			"cannot purge '%s': there is no such key, now or in the past; to "
+			"see what there is: commitfs log %s",
+			arguments[1], arguments[0]);
+	if (r == -EISDIR)
+		return command_fail(
+			EXIT_USAGE,
+			"cannot purge '%s': it is a directory, which has no value; name "
+			"the keys below it: ls %s/keys/%s",
+			arguments[1], mount->point, key->str);
+	if (r == -EINVAL)
+		return mount_file_fail_key("purge", arguments[1]);
 	if (r < 0)
 		return mount_file_fail(r, "purge '%s'", arguments[1]);
 	done = g_strdup_printf("purged '%s'", key->str);

@@ -338,7 +338,8 @@ static void side_done(struct side *side)
 	g_free(side->root);
 }
 
-static int check_revision(const struct side *side, const char *point)
+/* `txn`: the transaction it is of, or NULL. */
+static int check_side(const struct side *side, const char *txn, const char *point)
 {
 	struct stat status;
 
@@ -346,11 +347,17 @@ static int check_revision(const struct side *side, const char *point)
 		return 0;
 	if (errno != ENOENT)
 		return mount_file_fail(-errno, "compare '%s'", side->label);
+	if (txn)
+		return command_fail(EXIT_FAILED,
+				    "cannot show what '%s' changes: there is no such transaction; "
+				    "those there are: ls %s/txn",
+				    txn, point);
 	return command_fail(EXIT_FAILED,
 			    "cannot compare '%s': there is no such revision, or it is compacted; "
 			    "see: commitfs status %s",
 			    side->label, point);
 }
+
 
 static int compare(struct diff_job *job, const struct mount *mount, char *const *words)
 {
@@ -359,9 +366,9 @@ static int compare(struct diff_job *job, const struct mount *mount, char *const 
 
 	side_init(&job->old, mount, txn ? words[1] : "at", txn ? "base" : words[1]);
 	side_init(&job->new, mount, txn ? words[1] : "at", txn ? "keys" : words[2]);
-	r = check_revision(&job->old, words[0]);
+	r = check_side(&job->old, txn ? words[1] : NULL, words[0]);
 	if (r == 0 && !txn)
-		r = check_revision(&job->new, words[0]);
+		r = check_side(&job->new, NULL, words[0]);
 	if (r != 0)
 		return r;
 	r = txn ? diff_txn(job, mount, words[1]) : diff_key(job, words[3] ? words[3] : "", true);
@@ -382,9 +389,11 @@ static int run(const struct command *command, int argc, char **argv)
 	if (!command_parse(command, NULL, NULL, 2, argc, argv, &arguments, &exit_code))
 		return exit_code;
 	if (arguments[2] == NULL && !g_str_has_prefix(arguments[1], "txn/"))
-		return command_fail(EXIT_USAGE,
-				    "cannot compare '%s': expected two revisions, or txn/NAME",
-				    arguments[1]);
+		return command_fail(
+			EXIT_USAGE,
+			"cannot compare '%s': expected two revisions, or txn/NAME; see: "
+			"commitfs diff --help",
+			arguments[1]);
 	mount = mounts_find_commitfs(arguments[0], "compare revisions of");
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;

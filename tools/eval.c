@@ -146,8 +146,11 @@ static int run_on(int fd, const char *path, const struct mount *mount,
 		g_string_append_c(text, '\n');
 	r = write_all(fd, text);
 	if (r == -EFBIG)
-		return command_fail(EXIT_USAGE, "cannot run the program on '%s': it is too long",
-				    path);
+		return command_fail(
+			EXIT_USAGE,
+			"cannot run the program on '%s': it is too long; for the limit: "
+			"commitfs status %s",
+			path, mount->point);
 	if (r < 0)
 		return command_fail(EXIT_STORE, "cannot write the program to '%s': %s", path,
 				    g_strerror(-r));

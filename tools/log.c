@@ -60,12 +60,36 @@ static bool stderr_is_journal(void)
 	return strcmp(stream, own) == 0;
 }
 
+/* A message that quotes a name must neither speak to the terminal nor forge a line: controls,
+ * those of the direction of writing too, and what is no text become a question mark. */
+static char *hide_controls(const char *text)
+{
+	GString *out = g_string_new(NULL);
+
+	while (*text != '\0') {
+		gunichar c = g_utf8_get_char_validated(text, -1);
+
+		if (c == (gunichar)-1 || c == (gunichar)-2) {
+			g_string_append_c(out, '?');
+			text++;
+			continue;
+		}
+		g_string_append_unichar(
+			out,
+			g_unichar_iscntrl(c) || g_unichar_type(c) == G_UNICODE_FORMAT ? '?' : c);
+		text = g_utf8_next_char(text);
+	}
+	return g_string_free(out, FALSE);
+}
+
 void log_print(GLogLevelFlags level, const char *text)
 {
+	g_autofree char *safe = hide_controls(text);
+
 	if (stderr_is_journal())
-		fprintf(stderr, "<%d>%s\n", syslog_priority(level), text);
+		fprintf(stderr, "<%d>%s\n", syslog_priority(level), safe);
 	else
-		fprintf(stderr, "commitfs: %s\n", text);
+		fprintf(stderr, "commitfs: %s\n", safe);
 }
 
 static char *find_message(const GLogField *fields, gsize count)
@@ -80,14 +104,6 @@ static char *find_message(const GLogField *fields, gsize count)
 	return g_strdup("");
 }
 
-/* A message that quotes a file name must not speak to the terminal. */
-static void hide_control_bytes(char *text)
-{
-	for (; *text != '\0'; text++)
-		if (g_ascii_iscntrl(*text))
-			*text = '?';
-}
-
 static GLogWriterOutput write_message(GLogLevelFlags level, const GLogField *fields, gsize count,
 				      gpointer data)
 {
@@ -98,10 +114,11 @@ static GLogWriterOutput write_message(GLogLevelFlags level, const GLogField *fie
 	if ((level & G_LOG_LEVEL_MASK) > log_level)
 		return G_LOG_WRITER_HANDLED;
 	message = find_message(fields, count);
-	hide_control_bytes(message);
-	if (g_atomic_int_get(&syslog_used))
-		syslog(syslog_priority(level & G_LOG_LEVEL_MASK), "%s", message);
-	else
+	if (g_atomic_int_get(&syslog_used)) {
+		g_autofree char *safe = hide_controls(message);
+
+		syslog(syslog_priority(level & G_LOG_LEVEL_MASK), "%s", safe);
+	} else
 		log_print(level & G_LOG_LEVEL_MASK, message);
 	return G_LOG_WRITER_HANDLED;
 }

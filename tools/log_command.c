@@ -1,6 +1,7 @@
 /* commitfs log: the lines of MNT/log that were asked for. With --key those of one key,
  * which the mount knows without reading all of it: control/history. */
 #include "tools/command.h"
+#include "tools/json.h"
 #include "tools/mount_file.h"
 #include "tools/number.h"
 
@@ -47,21 +48,13 @@ struct log_job {
 /* JSON has no bytes that are no text: those stay escaped as the log has them. */
 static void print_string(const char *escaped)
 {
-	g_autoptr(GString) text = g_string_new(NULL);
+	g_autoptr(GString) text = g_string_new(NULL), json = g_string_new(NULL);
 
 	if (text_unescape(escaped, strlen(escaped), text) < 0 ||
 	    !g_utf8_validate(text->str, (gssize)text->len, NULL))
 		g_string_assign(text, escaped);
-	putchar('"');
-	for (const char *c = text->str; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			printf("\\u%04x", (unsigned char)*c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
+	json_append_string(json, text->str);
+	fputs(json->str, stdout);
 }
 
 static void print_json(struct log_job *job, const char *change, char *const *words)
@@ -157,18 +150,20 @@ static int check_words(struct log_job *job)
 	uint64_t uid;
 
 	if (job->since_text && number_parse_count(job->since_text, G_MAXUINT64, &job->since) < 0)
-		return command_fail(EXIT_USAGE,
-				    "cannot show the log: --since=%s: expected a revision",
-				    job->since_text);
+		return command_fail(
+			EXIT_USAGE,
+			"cannot show the log: --since=%s: expected a revision, such as 1000",
+			job->since_text);
 	if (user != NULL)
 		job->uid = user->pw_uid;
 	else if (job->author &&
 		 g_ascii_string_to_unsigned(job->author, 10, 0, G_MAXUINT32, &uid, NULL))
 		job->uid = (uid_t)uid;
 	else if (job->author)
-		return command_fail(EXIT_USAGE,
-				    "cannot show the log: --author=%s: there is no such user",
-				    job->author);
+		return command_fail(
+			EXIT_USAGE,
+			"cannot show the log: --author=%s: there is no such user; a number is taken as one",
+			job->author);
 	return 0;
 }
 
@@ -200,7 +195,9 @@ static int run(const struct command *command, int argc, char **argv)
 	}
 	if (exit_code == 0) {
 		r = print_log(&job, mount);
-		if (r < 0)
+		if (r == -EINVAL && job.key)
+			exit_code = mount_file_fail_key("show the log of", job.key);
+		else if (r < 0)
 			exit_code = mount_file_fail(r, "show the log of '%s'", arguments[0]);
 	}
 	g_free(job.since_text);

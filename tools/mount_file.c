@@ -48,6 +48,8 @@ int mount_file_watch(const struct mount *mount, const char *prefix, uint64_t fro
 	if (fd < 0)
 		return fd;
 	text_append_escaped(text, prefix);
+	/* A number behind a blank would be a revision. */
+	g_string_replace(text, " ", "\\040", 0);
 	if (from)
 		g_string_append_printf(text, " %" G_GUINT64_FORMAT, from);
 	g_string_append_c(text, '\n');
@@ -69,9 +71,20 @@ static const char *reason(int error)
 	case -EACCES:
 	case -EPERM:
 		return "Permission denied: that is for the owner of the mount";
+	case -EIO:
+	case -EROFS:
+		return "the store failed and takes no writes; see its health with: commitfs status";
 	default:
 		return g_strerror(-error);
 	}
+}
+
+int mount_file_fail_key(const char *action, const char *key)
+{
+	return command_fail(
+		EXIT_USAGE,
+		"cannot %s '%s': expected a key, such as app/port: its path below keys/", action,
+		key);
 }
 
 int mount_file_fail(int error, const char *format, ...)

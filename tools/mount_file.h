@@ -23,3 +23,6 @@ int mount_file_watch(const struct mount *mount, const char *prefix, uint64_t fro
 
 /* Prints `cannot ACTION: ` with the reason, and gives the exit code for it. */
 int mount_file_fail(int error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* The same when a word of the user is no key. */
+int mount_file_fail_key(const char *action, const char *key);

@@ -42,10 +42,17 @@ static char **find_dash(char **fields)
 
 struct mount *mount_parse(const char *line)
 {
-	enum { FIELD_POINT = 4, FIELDS_BEFORE_DASH = 6, FIELDS_BEHIND_DASH = 3 };
+	enum {
+		FIELD_ID,
+		FIELD_PARENT,
+		FIELD_DEVICE,
+		FIELD_POINT = 4,
+		FIELDS_BEFORE_DASH = 6,
+		FIELDS_BEHIND_DASH = 3
+	};
 	g_auto(GStrv) fields = g_strsplit(line, " ", -1);
 	struct mount *mount;
-	char **dash;
+	char **dash, *minor;
 
 	if (g_strv_length(fields) < FIELDS_BEFORE_DASH)
 		return NULL;
@@ -53,6 +60,10 @@ struct mount *mount_parse(const char *line)
 	if (dash == NULL || g_strv_length(dash + 1) < FIELDS_BEHIND_DASH)
 		return NULL;
 	mount = g_new0(struct mount, 1);
+	mount->id = g_ascii_strtoull(fields[FIELD_ID], NULL, 10);
+	mount->parent = g_ascii_strtoull(fields[FIELD_PARENT], NULL, 10);
+	mount->major = (unsigned)g_ascii_strtoull(fields[FIELD_DEVICE], &minor, 10);
+	mount->minor = *minor == ':' ? (unsigned)g_ascii_strtoull(minor + 1, NULL, 10) : 0;
 	/* Blanks, line ends and backslashes are written in octal. */
 	mount->point = g_strcompress(fields[FIELD_POINT]);
 	mount->type = g_strcompress(dash[1]);
@@ -62,15 +73,36 @@ struct mount *mount_parse(const char *line)
 	return mount;
 }
 
+/* NULL: the table cannot be read. */
+static char **read_table(void)
+{
+	g_autofree char *table = NULL;
+
+	if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
+		return NULL;
+	return g_strsplit(table, "\n", -1);
+}
+
+char *mounts_find_below(const struct mount *mount)
+{
+	g_auto(GStrv) lines = read_table();
+
+	for (char **line = lines; line != NULL && *line != NULL; line++) {
+		g_autoptr(mount) other = mount_parse(*line);
+
+		if (other != NULL && other->parent == mount->id)
+			return g_steal_pointer(&other->point);
+	}
+	return NULL;
+}
+
 int mounts_find(const char *point, struct mount **ret)
 {
 	g_autoptr(mount) found = NULL;
-	g_autofree char *table = NULL;
-	g_auto(GStrv) lines = NULL;
+	g_auto(GStrv) lines = read_table();
 
-	if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
+	if (lines == NULL)
 		return -EIO;
-	lines = g_strsplit(table, "\n", -1);
 	for (char **line = lines; *line != NULL; line++) {
 		g_autoptr(mount) mount = mount_parse(*line);
 

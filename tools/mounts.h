@@ -5,6 +5,8 @@
 #include "store/store.h"
 
 struct mount {
+	uint64_t id, parent;   /* in this mount namespace */
+	unsigned major, minor; /* its device */
 	char *point;
 	char *type;
 	char *source;
@@ -24,6 +26,9 @@ int mounts_find(const char *point, struct mount **ret);
 /* The commitfs mount on the path a user gave. On an error says so on stderr, as failing to
  * `action`, and gives NULL. */
 struct mount *mounts_find_commitfs(const char *path, const char *action);
+
+/* Where something is mounted directly below `mount`, or NULL. */
+char *mounts_find_below(const struct mount *mount);
 
 bool mount_is_commitfs(const struct mount *mount);
 bool mount_is_fuse(const struct mount *mount);

@@ -47,8 +47,11 @@ static int restore_key(const struct restore_job *job, const char *view, const ch
 	if (r == 0)
 		r = path_stat(to, &now);
 	if (r == 0 && was.st_mode == 0 && now.st_mode == 0)
-		return command_fail(EXIT_FAILED,
-				    "cannot restore '%s': there is no such key, then or now", key);
+		return command_fail(
+			EXIT_FAILED,
+			"cannot restore '%s': there is no such key, then or now; to see "
+			"what there was: ls %s",
+			key, job->past);
 	if (r == 0 && was.st_mode)
 		r = make_parents(job, view, key, ret_path);
 	return r == 0 ? path_copy(from, to, true, ret_path) : r;

@@ -129,7 +129,7 @@ static int remove_made(const struct revert_job *job, const char *key, const char
 		return -errno;
 	}
 	if (job->force) {
-		command_fail(0, "'%s' is not empty and stays", key);
+		command_fail(0, "'%s' stays: others have put keys into it since", key);
 		return 0;
 	}
 	return command_fail(EXIT_CONFLICT,
@@ -164,6 +164,15 @@ static int undo(const struct txn_directory *txn, void *arg, char **ret_path)
 	return r;
 }
 
+static int refuse_missing(const struct revert_job *job, const char *point)
+{
+	return command_fail(EXIT_FAILED,
+			    "cannot revert revision %" G_GUINT64_FORMAT
+			    ": it or the one before is compacted, or not reached yet; see: "
+			    "commitfs status %s",
+			    job->revision, point);
+}
+
 static int find_revisions(struct revert_job *job, const char *point)
 {
 	g_autofree char *before = g_strdup_printf("at/%" G_GUINT64_FORMAT, job->revision - 1);
@@ -174,11 +183,7 @@ static int find_revisions(struct revert_job *job, const char *point)
 	job->after = mount_file_path(job->mount, after);
 	if (stat(job->after, &status) == 0 && stat(job->before, &status) == 0)
 		return 0;
-	return command_fail(EXIT_FAILED,
-			    "cannot revert revision %" G_GUINT64_FORMAT
-			    ": it or the one before is compacted, or not reached yet; see: "
-			    "commitfs status %s",
-			    job->revision, point);
+	return refuse_missing(job, point);
 }
 
 static int revert(struct revert_job *job, const char *point)
@@ -190,6 +195,8 @@ static int revert(struct revert_job *job, const char *point)
 	if (r != 0)
 		return r;
 	r = find_keys(job);
+	if (r == -ENOENT) /* compacted since */
+		return refuse_missing(job, point);
 	if (r < 0)
 		return mount_file_fail(r, "%s", action);
 	umask(0);
@@ -211,8 +218,11 @@ static int run(const struct command *command, int argc, char **argv)
 	if (!command_parse(command, options, NULL, 2, argc, argv, &arguments, &exit_code))
 		return exit_code;
 	if (number_parse_count(arguments[1], G_MAXUINT64, &job.revision) < 0)
-		return command_fail(EXIT_USAGE, "cannot revert '%s': expected a revision",
-				    arguments[1]);
+		return command_fail(
+			EXIT_USAGE,
+			"cannot revert '%s': expected a revision; to find one: commitfs "
+			"log %s",
+			arguments[1], arguments[0]);
 	mount = mounts_find_commitfs(arguments[0], "revert a commit of");
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;

@@ -1,8 +1,8 @@
 #include "tools/txn_advice.h"
 
+#include "tools/author.h"
 #include "tools/command.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,26 +62,19 @@ int txn_conflicts_read(const struct txn_directory *txn, GPtrArray **ret)
 	return 0;
 }
 
-static bool is_known(const char *field)
-{
-	return strcmp(field, "-") != 0;
-}
-
 char *txn_conflict_describe(const struct txn_conflict *conflict)
 {
 	GString *text = g_string_new(NULL);
-	const struct passwd *user;
+	const struct author author = {
+		.uid = conflict->uid,
+		.pid = conflict->pid,
+		.command = conflict->command,
+		.time = conflict->time,
+		.message = conflict->message,
+	};
 
 	g_string_printf(text, "seen at revision %s, found %s", conflict->seen, conflict->found);
-	if (is_known(conflict->uid)) {
-		user = getpwuid((uid_t)g_ascii_strtoull(conflict->uid, NULL, 10));
-		g_string_append_printf(text, ", by %s%s, %s[%s], at %s", user ? "" : "uid ",
-				       user ? user->pw_name : conflict->uid,
-				       is_known(conflict->command) ? conflict->command : "process",
-				       conflict->pid, conflict->time);
-	}
-	if (is_known(conflict->message))
-		g_string_append_printf(text, ": %s", conflict->message);
+	author_append(text, ", ", &author);
 	return g_string_free(text, FALSE);
 }
 

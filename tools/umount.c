@@ -2,6 +2,7 @@
  * again at once. The mount itself cannot be asked for that, but its status names the
  * daemon. */
 #include "tools/command.h"
+#include "tools/holders.h"
 #include "tools/mount_point.h"
 #include "tools/mount_status.h"
 
@@ -51,24 +52,35 @@ static int wait_for_end(const char *path, int daemon)
 			    path, CLOSE_TIMEOUT_MS / 1000);
 }
 
+static int refuse_busy(const char *path, const struct mount *mount)
+{
+	g_autofree char *holders = holders_describe(mount);
+
+	if (holders == NULL)
+		return command_fail(EXIT_FAILED,
+				    "cannot unmount '%s': it is in use, by a process that %s", path,
+				    geteuid() == 0 ? "cannot be seen from here; try again later" :
+						     "is another user's; as root you see whose");
+	return command_fail(EXIT_FAILED,
+			    "cannot unmount '%s': it is in use: %s; try again when that is over",
+			    path, holders);
+}
+
 static int unmount(const char *path, const struct mount *mount)
 {
 	g_autofree char *message = NULL;
 	int r;
 
 	if (geteuid() != 0 && geteuid() != mount->user)
-		return command_fail(EXIT_NO_MOUNT,
+		return command_fail(EXIT_FAILED,
 				    "cannot unmount '%s': user %u mounted it, and only "
 				    "that user and root may unmount it",
 				    path, (unsigned)mount->user);
 	r = mount_point_unmount(mount->point, false, &message);
 	if (r == -EBUSY)
-		return command_fail(EXIT_NO_MOUNT,
-				    "cannot unmount '%s': %s: a process has a file "
-				    "open there or works in it; to see which: fuser -vm %s",
-				    path, message, path);
+		return refuse_busy(path, mount);
 	if (r < 0)
-		return command_fail(EXIT_NO_MOUNT, "cannot unmount '%s': %s", path, message);
+		return command_fail(EXIT_FAILED, "cannot unmount '%s': %s", path, message);
 	return 0;
 }
 

@@ -19,6 +19,16 @@ static void print_committed(const struct txn_directory *txn)
 		printf("commitfs: %s\n", outcome);
 }
 
+/* Whether it has written anything, by what its status says. */
+static bool has_writes(const struct txn_directory *txn)
+{
+	g_autofree char *status = NULL;
+
+	if (txn_directory_read(txn, "status", &status) < 0)
+		return true; /* the commit says why */
+	return strstr(status, "\nwrites 0\n") == NULL;
+}
+
 static int fail_in_txn(const struct txn_directory *txn, const char *action, int error)
 {
 	g_autofree char *explained = txn_directory_explain(txn, error);
@@ -52,6 +62,10 @@ static int try_once(const struct txn_directory *txn, const char *action, const c
 			EXIT_FAILED, "cannot %s: '%s': %s", action,
 			g_str_has_prefix(path, txn->keys) ? path + strlen(txn->keys) + 1 : path,
 			r == -ENODATA ? "its value of then was purged" : g_strerror(-r));
+	if (r == 0 && !has_writes(txn)) {
+		puts("commitfs: there is nothing to change: no commit was made");
+		return 0;
+	}
 	if (r == 0)
 		r = txn_directory_write(txn, "commit", message);
 	if (r == 0)

@@ -36,13 +36,18 @@ static void run_for_commit(struct watch_job *job)
 		command_fail(EXIT_FAILED, "cannot run '%s': %s", job->command, g_strerror(errno));
 		return;
 	}
-	/* A command need not read what it is told. It has started by now, and with what the
-	 * signal did before. */
+	/* A command need not read what it is told: nothing is left in a buffer, whose writing
+	 * would fail in place of the command. It has started by now, and with what the signal
+	 * did before. */
+	setvbuf(pipe, NULL, _IONBF, 0);
 	when_broken = signal(SIGPIPE, SIG_IGN);
 	fwrite(job->commit->str, 1, job->commit->len, pipe);
 	status = pclose(pipe);
 	signal(SIGPIPE, when_broken);
-	if (WIFSIGNALED(status))
+	if (status < 0)
+		command_fail(EXIT_FAILED, "cannot wait for '%s': %s", job->command,
+			     g_strerror(errno));
+	else if (WIFSIGNALED(status))
 		command_fail(EXIT_FAILED, "'%s' was killed by signal %d", job->command,
 			     WTERMSIG(status));
 	else if (status != 0)
@@ -60,7 +65,9 @@ static void collect(struct watch_job *job, const char *line)
 		return;
 	}
 	if (g_str_has_prefix(line, "lost ")) {
-		command_fail(EXIT_FAILED, "%s revisions were compacted before they were read",
+		command_fail(EXIT_FAILED,
+			     "%s revisions were compacted before they were read: what they "
+			     "changed is not told",
 			     line + strlen("lost "));
 		return;
 	}
@@ -104,12 +111,15 @@ static int watch(struct watch_job *job, char *const *arguments)
 	int r;
 
 	if (job->from_text && number_parse_count(job->from_text, G_MAXUINT64, &job->from) < 0)
-		return command_fail(EXIT_USAGE, "cannot watch: --from=%s: expected a revision",
+		return command_fail(EXIT_USAGE,
+				    "cannot watch: --from=%s: expected a revision, such as 1000",
 				    job->from_text);
 	mount = mounts_find_commitfs(arguments[0], "watch");
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;
 	r = mount_file_watch(mount, arguments[1] ? arguments[1] : "", job->from, &stream);
+	if (r == -EINVAL && arguments[1])
+		return mount_file_fail_key("watch", arguments[1]);
 	if (r < 0)
 		return mount_file_fail(r, "watch '%s'", arguments[0]);
 	job->commit = g_string_new(NULL);

@@ -1,6 +1,7 @@
 /* Committing: the read set becomes compares, the write set operations, and both one program
  * for the store. What fails in it becomes the conflict report, joined with the log for when,
  * who and why. */
+#include "txn/commit_rights.h"
 #include "txn/transaction.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static void set_changes(struct op *op, const struct record *record, unsigned mas
 }
 
 /* What is created is created as the view shows it: its owner may not be who began. */
-static void add_creation(struct program *program, const struct overlay_entry *entry)
+static struct op *add_creation(struct program *program, const struct overlay_entry *entry)
 {
 	static const enum op_kind kinds[] = {
 		[RECORD_VALUE] = OP_PUT,
@@ -97,9 +98,10 @@ static void add_creation(struct program *program, const struct overlay_entry *en
 	op->ino = now->ino;
 	op->value = now->value ? g_bytes_ref(now->value) : NULL;
 	set_changes(op, now, entry->attributes | ATTRIBUTE_MODE | ATTRIBUTE_UID | ATTRIBUTE_GID);
+	return op;
 }
 
-static void add_change(struct program *program, const struct overlay_entry *entry)
+static struct op *add_change(struct program *program, const struct overlay_entry *entry)
 {
 	enum op_kind kind = entry->value_written ? OP_PUT : OP_ATTR;
 	struct op *op = program_add(program, kind, entry->key);
@@ -108,6 +110,16 @@ static void add_change(struct program *program, const struct overlay_entry *entr
 		op->value = g_bytes_ref(entry->now->value);
 	op->mode = entry->now->mode;
 	set_changes(op, entry->now, entry->attributes);
+	return op;
+}
+
+static void add_removal(struct program *program, const struct overlay_entry *entry,
+			const struct commit_rights *rights)
+{
+	bool directory = entry->base->type == RECORD_DIRECTORY;
+	struct op *op = program_add(program, directory ? OP_RMDIR : OP_DELETE, entry->key);
+
+	op->flags |= commit_rights_of_removal(rights, entry);
 }
 
 /* Scratch files are of no commit; where one replaced a key, the key was deleted. */
@@ -120,25 +132,24 @@ static int collect_entry(const struct overlay_entry *entry, void *arg)
 
 /* Removals first, the deepest first of all, then creations from the top down: so every
  * operation finds what it needs whatever became of a name in between. */
-static void add_operations(struct program *program, const GPtrArray *entries)
+static void add_operations(struct program *program, const GPtrArray *entries,
+			   const struct commit_rights *rights)
 {
 	for (guint i = entries->len; i-- > 0;) {
 		const struct overlay_entry *entry = g_ptr_array_index(entries, i);
 
 		if (entry->base && (!entry->now || entry->fresh))
-			program_add(program,
-				    entry->base->type == RECORD_DIRECTORY ? OP_RMDIR : OP_DELETE,
-				    entry->key);
+			add_removal(program, entry, rights);
 	}
 	for (guint i = 0; i < entries->len; i++) {
 		const struct overlay_entry *entry = g_ptr_array_index(entries, i);
+		struct op *op;
 
-		if (txn_is_scratch(entry))
+		if (txn_is_scratch(entry) || !entry->now)
 			continue;
-		if (entry->now && (entry->fresh || !entry->base))
-			add_creation(program, entry);
-		else if (entry->now)
-			add_change(program, entry);
+		op = entry->fresh || !entry->base ? add_creation(program, entry) :
+						    add_change(program, entry);
+		op->flags |= commit_rights_of_change(rights, entry);
 	}
 }
 
@@ -159,8 +170,12 @@ struct program *txn_build_program(struct txn *txn, bool compares_only, GArray **
 	for (guint i = 0; i < entries->len; i++)
 		compare_write(program, items, g_ptr_array_index(entries, i),
 			      txn->isolation == ISOLATION_SERIALIZABLE);
-	if (!compares_only)
-		add_operations(program, entries);
+	if (!compares_only) {
+		g_autoptr(commit_rights)
+			rights = commit_rights_new(txn->writes, entries, txn->credentials);
+
+		add_operations(program, entries, rights);
+	}
 	*ret_items = items;
 	return program;
 }
@@ -373,8 +388,8 @@ static int take_message(struct txn *txn, const char *text, size_t text_bytes)
 	if (text_bytes > registry_get_options(txn->registry)->max_message_bytes) {
 		txn_set_last_error_locked(
 			txn,
-			g_strdup_printf("commit: the message is longer than %" G_GUINT64_FORMAT
-					" bytes",
+			g_strdup_printf("commit: the message is longer than the %" G_GUINT64_FORMAT
+					" bytes of --max-message",
 					registry_get_options(txn->registry)->max_message_bytes));
 		return -EFBIG;
 	}
@@ -463,7 +478,7 @@ int txn_restart(struct txn *txn)
 	if (txn->state == TXN_OVER) {
 		r = -ESTALE;
 	} else if (txn->state == TXN_COMMITTING) {
-		r = -EBUSY;
+		r = txn_refuse_state_locked(txn, "restart", -EBUSY);
 	} else {
 		txn_clear_round_locked(txn);
 		g_clear_pointer(&txn->message, g_free);
@@ -477,6 +492,14 @@ int txn_restart(struct txn *txn)
 	return r;
 }
 
+static int refuse_isolation(struct txn *txn)
+{
+	txn_set_last_error_locked(txn,
+				  g_strdup("isolation: this round has read or written already; to "
+					   "begin again: echo > restart"));
+	return -EBUSY;
+}
+
 int txn_set_isolation(struct txn *txn, const char *word)
 {
 	enum isolation level;
@@ -485,9 +508,10 @@ int txn_set_isolation(struct txn *txn, const char *word)
 	pthread_mutex_lock(&txn->lock);
 	if (txn->state == TXN_OVER)
 		r = -ESTALE;
-	else if (r == 0 && (txn->state != TXN_OPEN || txn->read_items > 0 ||
-			    txn_count_writes_locked(txn) > 0))
-		r = -EBUSY;
+	else if (r == 0 && txn->state != TXN_OPEN)
+		r = txn_refuse_state_locked(txn, "isolation", -EBUSY);
+	else if (r == 0 && (txn->read_items > 0 || txn_count_writes_locked(txn) > 0))
+		r = refuse_isolation(txn);
 	if (r == 0) {
 		txn->isolation = level;
 		txn->used = true;
@@ -495,10 +519,8 @@ int txn_set_isolation(struct txn *txn, const char *word)
 		GString *text = g_string_new("isolation: no such level: ");
 
 		text_append_escaped(text, word);
+		g_string_append(text, "; expected serializable-snapshot, serializable or snapshot");
 		txn_set_last_error_locked(txn, g_string_free(text, FALSE));
-	} else if (r == -EBUSY) {
-		txn_set_last_error_locked(
-			txn, g_strdup("isolation: this round has read or written already"));
 	}
 	pthread_mutex_unlock(&txn->lock);
 	return r;
@@ -520,7 +542,7 @@ int txn_set_timeout(struct txn *txn, const char *word)
 		txn->timeout_s = seconds;
 	else if (r == -EINVAL)
 		txn_set_last_error_locked(txn,
-					  g_strdup("timeout: neither a number of seconds nor max"));
+					  g_strdup("timeout: expected seconds, from 1 on, or max"));
 	pthread_mutex_unlock(&txn->lock);
 	if (r == 0)
 		registry_wake(txn->registry);
@@ -540,12 +562,12 @@ int txn_set_message(struct txn *txn, const char *text, size_t text_bytes, bool a
 	if (txn->state == TXN_OVER) {
 		r = -ESTALE;
 	} else if (txn->state != TXN_OPEN) {
-		txn_set_last_error_locked(txn, g_strdup("message: this round has been committed"));
-		r = -EBUSY;
+		r = txn_refuse_state_locked(txn, "message", -EBUSY);
 	} else if (old_bytes + text_bytes - newline > limit) {
 		txn_set_last_error_locked(
-			txn,
-			g_strdup_printf("message: longer than %" G_GUINT64_FORMAT " bytes", limit));
+			txn, g_strdup_printf("message: longer than the %" G_GUINT64_FORMAT
+					     " bytes of --max-message",
+					     limit));
 		r = -EFBIG;
 	} else {
 		g_autofree char *old = txn->message;

@@ -184,9 +184,9 @@ int txn_rebase(struct txn *txn)
 	pthread_mutex_lock(&txn->lock);
 	txn_note_use(txn);
 	if (txn->state == TXN_COMMITTING)
-		r = -EBUSY;
+		r = txn_refuse_state_locked(txn, "rebase", -EBUSY);
 	else if (txn->state != TXN_OPEN && txn->state != TXN_CONFLICT)
-		r = -ESTALE;
+		r = txn_refuse_state_locked(txn, "rebase", -ESTALE);
 	else
 		r = rebase_locked(txn, snapshot);
 	pthread_mutex_unlock(&txn->lock);

@@ -109,6 +109,9 @@ bool txn_mark_over(struct txn *txn, bool *ret_abandoned);
 
 /* Under the transaction's lock. */
 void txn_note_use(struct txn *txn);
+/* Returns `error`, after last_error has been told that `what` cannot be done in the state the
+ * round is in, and what can. Under the lock. */
+int txn_refuse_state_locked(struct txn *txn, const char *what, int error);
 /* The keys a commit would change. Under the lock. */
 uint64_t txn_count_writes_locked(struct txn *txn);
 /* True for what an editor or a tool made for itself in the view. */

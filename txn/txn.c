@@ -103,9 +103,11 @@ int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
 		return 0;
 	if (accounts_charge(txn->accounts, txn->credentials->uid, &one) < 0) {
 		txn_set_last_error_locked(
-			txn, g_strdup_printf("read refused: the limit of %" G_GUINT64_FORMAT
-					     " items in the read sets of one user is reached",
-					     registry_get_options(txn->registry)->max_user_reads));
+			txn,
+			g_strdup_printf(
+				"read refused: the limit of %" G_GUINT64_FORMAT
+				" items in the read sets of one user is reached; it is --max-user-reads",
+				registry_get_options(txn->registry)->max_user_reads));
 		return -EDQUOT;
 	}
 	txn->charged.reads++;
@@ -172,21 +174,39 @@ static int txn_view_list(struct view *view, const char *directory, snapshot_visi
 
 /* ---- Writing -------------------------------------------------------------------- */
 
-static int check_writable(const struct txn *txn)
+int txn_refuse_state_locked(struct txn *txn, const char *what, int error)
+{
+	static const char *const reasons[] = {
+		[TXN_OPEN] = NULL,
+		[TXN_COMMITTING] = "this round is being committed",
+		[TXN_COMMITTED] = "this round is committed; to begin another: echo > restart",
+		[TXN_CONFLICT] =
+			"this round has a conflict, see conflicts; to begin again: echo > restart",
+		[TXN_FAILED] = "the store failed at the commit of this round",
+		[TXN_OVER] = NULL, /* it has said why */
+	};
+
+	if (reasons[txn->state])
+		txn_set_last_error_locked(txn,
+					  g_strdup_printf("%s: %s", what, reasons[txn->state]));
+	return error;
+}
+
+static int check_writable(struct txn *txn)
 {
 	switch (txn->state) {
 	case TXN_OPEN:
 		return 0;
 	case TXN_COMMITTING:
-		return -EBUSY;
+		return txn_refuse_state_locked(txn, "write refused", -EBUSY);
 	case TXN_CONFLICT:
-		return -ECANCELED;
+		return txn_refuse_state_locked(txn, "write refused", -ECANCELED);
 	case TXN_COMMITTED:
 	case TXN_FAILED:
 	case TXN_OVER:
 		break;
 	}
-	return -ESTALE;
+	return txn_refuse_state_locked(txn, "write refused", -ESTALE);
 }
 
 struct observed_tree {
@@ -291,7 +311,8 @@ static char *limit_reached(struct txn *txn, int error)
 	struct account user = accounts_get(txn->accounts, txn->credentials->uid);
 
 	if (error == -EFBIG)
-		return g_strdup_printf("a value may have %" G_GUINT64_FORMAT " bytes",
+		return g_strdup_printf("a value may have the %" G_GUINT64_FORMAT
+				       " bytes of --max-value",
 				       options->limits.max_value_bytes);
 	return g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
 			       " keys and %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT

@@ -12,9 +12,12 @@ setup() {
 }
 teardown() { end_processes; }
 
-# In a terminal of its own; what is seen there is in $screen.
+# on_terminal STATUS COMMAND...: in a terminal of its own; what is seen there is in $screen.
 on_terminal() {
-	script -qec "$(printf '%q ' "$@")" /dev/null >screen </dev/null 3>&- || true
+	local wanted=$1 got=0
+	shift
+	script -qec "$(printf '%q ' "$@")" /dev/null >screen </dev/null 3>&- || got=$?
+	is "$got" "$wanted" "exit status"
 	screen=$(tr -d '\r' <screen)
 }
 
@@ -66,7 +69,7 @@ ME=$(id -un)
 	run --separate-stderr -1 "$COMMITFS" eval "$MNT" <<<"exists($D/none)"$'\nthen\n'"get $D/none"
 	is "$stderr" ""
 	printf 'exists(%s/none)\nthen\nget %s/none\n' "$D" "$D" >program
-	on_terminal "$COMMITFS" eval "$MNT" program
+	on_terminal 1 "$COMMITFS" eval "$MNT" program
 	like "$screen" "did not hold.*line 1, $D/none: it is not there"
 	run --separate-stderr -0 "$COMMITFS" eval -v "$MNT" <<<"missing($D/none)"$'\nthen\n'"get $D/none"
 	is "$stderr" ""
@@ -80,13 +83,13 @@ ME=$(id -un)
 	local diff=("$COMMITFS" diff "$MNT" "$before" "$(revision)" "$D/a")
 	run -0 "${diff[@]}"
 	! [[ $output = *$'\e'* ]] || fail "colours in a pipe"
-	TERM=xterm on_terminal "${diff[@]}"
+	TERM=xterm on_terminal 0 "${diff[@]}"
 	like "$screen" $'\e\\[3[0-9]m'
-	TERM=xterm NO_COLOR="" on_terminal "${diff[@]}"
+	TERM=xterm NO_COLOR="" on_terminal 0 "${diff[@]}"
 	like "$screen" $'\e\\[3[0-9]m'
-	TERM=xterm NO_COLOR=1 on_terminal "${diff[@]}"
+	TERM=xterm NO_COLOR=1 on_terminal 0 "${diff[@]}"
 	! [[ $screen = *$'\e'* ]] || fail "colours although NO_COLOR"
-	TERM=dumb on_terminal "${diff[@]}"
+	TERM=dumb on_terminal 0 "${diff[@]}"
 	! [[ $screen = *$'\e'* ]] || fail "colours although TERM=dumb"
 }
 
@@ -95,7 +98,7 @@ ME=$(id -un)
 	"$COMMITFS" run -C "$MNT" -- bash -c \
 		'cd "$1"; for ((i = 0; i < 1100; i++)); do echo 1 >$i; done' - "$D" 3>&-
 	before=$(revision)
-	on_terminal "$COMMITFS" restore "$MNT" "$((before - 1))" "$D"
+	on_terminal 0 "$COMMITFS" restore "$MNT" "$((before - 1))" "$D"
 	like "$screen" "commitfs: 1000 keys looked at"
 	like "$screen" "commitfs: committed $((before + 1))"
 	is "$(ls "$K")" ""

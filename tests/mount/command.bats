@@ -78,6 +78,13 @@ unmounted() {
 	refused 64 "exclude each other" mount --private -o ro,allow_other memory: "$MNT"
 }
 
+@test "no name that is quoted can speak to the terminal or forge a line" {
+	# A line, a colour, a control of 8 bits, one of the direction, what is no UTF-8.
+	refused 69 "'a\?commitfs: \?\[31mb\?c\?dé\?'" status $'a\ncommitfs: \e[31mb\302\233c\342\200\256dé\377'
+	is "$(wc -l <<<"$stderr")" 1
+	refused 64 "'\?\[31m': there is no such command" $'\e[31m'
+}
+
 # Stores and mount points
 
 @test "a mount point that is missing, a file, or mixed with the store is refused" {

@@ -207,6 +207,41 @@ teardown() { end_processes; }
 	is "$(grep -c . "$T/status")" "$(wc -l <"$T/status")"
 }
 
+# said FILE TEXT: last_error of what was tried there, and what it says to do
+said() { like "$(field last_error "$T/status")" "^$1: .*$2"; }
+
+@test "each refusal leaves a line in last_error that says what is the matter and what to do" {
+	local control
+	begin
+	control="open 0 $T" # two words before the name
+	expect EINVAL $control/isolation O_WRONLY : line 0 nonsense
+	said isolation 'nonsense; expected serializable-snapshot, serializable or snapshot'
+	expect EINVAL $control/timeout O_WRONLY : line 0 0
+	said timeout 'expected seconds, from 1 on, or max'
+	expect EFBIG $control/message O_WRONLY : fill 0 5000 x
+	said message 'the 4096 bytes of --max-message'
+	expect EFBIG $control/commit O_WRONLY : fill 0 5000 x
+	said commit 'the 4096 bytes of --max-message'
+	echo 1 >"$V/a"
+	expect EBUSY $control/isolation O_WRONLY : line 0 snapshot
+	said isolation 'to begin again: echo > restart'
+	echo 2 >"$K/a"
+	commit ECANCELED "$T"
+	said commit 'nothing was applied, see conflicts'
+	expect ECANCELED mkdir "$V/d"
+	said 'write refused' 'a conflict, see conflicts; to begin again: echo > restart'
+	expect EBUSY $control/message O_WRONLY : line 0 x
+	said message 'to begin again: echo > restart'
+	expect EBUSY $control/isolation O_WRONLY : line 0 snapshot
+	said isolation 'to begin again: echo > restart'
+	expect ok $control/restart O_WRONLY : line 0 x
+	commit ok "$T"
+	expect ESTALE mkdir "$V/d"
+	said 'write refused' 'committed; to begin another: echo > restart'
+	expect ESTALE $control/rebase O_WRONLY : line 0 x
+	said rebase 'committed; to begin another: echo > restart'
+}
+
 @test "keys/ holds nothing but keys" {
 	is "$(ls -A "$K")" ""
 	begin

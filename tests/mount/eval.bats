@@ -15,11 +15,6 @@ evaluate() {
 	REPLY_TEXT=$("$COMMITFS" eval "$MNT" <<<"$1") || CODE=$?
 }
 
-# The opening, writing and reading of one program by fsop.
-by_fsop() {
-	"$FSOP" open 0 "$MNT/eval" O_RDWR : write 0 "$1" : read 0
-}
-
 @test "eval is a file for everybody, opened read-write or for its usage" {
 	is "$(stat -c %a "$MNT/eval")" 666
 	expect EINVAL open 0 "$MNT/eval" O_WRONLY
@@ -208,6 +203,10 @@ SUCCESS $((r + 1))\\nput\\n"
 	expect ok open 0 "$MNT/eval" O_RDWR : fsync 0
 	is "$("$FSOP" open 0 "$MNT/eval" O_RDWR : write 0 "exists($D/no)
 then" : fsync 0 : read 0 7)" FAILURE
+	# An error is told once.
+	is "$(printf '%s\t%s\t%s\t%s\n' open 0 "$MNT/eval" O_RDWR write 0 nonsense '' fsync 0 '' '' \
+		fsync 0 '' '' write 0 nonsense '' read 0 5 '' fsync 0 '' '' fsync 0 '' '' |
+		sed 's/\t*$//' | "$FSOP" -i | tr '\n' ' ')" "ok ok EINVAL ok ok ERROR EINVAL ok "
 	# The next program is judged by itself.
 	is "$("$FSOP" open 0 "$MNT/eval" O_RDWR : write 0 nonsense : read 0 5 : write 0 "put $D/k 2" : fsync 0)" ERROR
 	is "$(cat "$K/k")" 2

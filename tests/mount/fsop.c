@@ -9,6 +9,7 @@
  * slots, so that one process can hold several at once and tests can look at the mount between
  * any two calls. */
 #define _GNU_SOURCE
+#include "fsop_posix.h"
 #include "fsop_words.h"
 
 #include <dirent.h>
@@ -657,6 +658,14 @@ static const struct op {
 	{ "flock", op_flock },
 	{ "lock", op_lock },
 	{ "alarm", op_alarm },
+	{ "times", op_times },
+	{ "ftimes", op_ftimes },
+	{ "faccess", op_faccess },
+	{ "follow_chown", op_follow_chown },
+	{ "fchdir", op_fchdir },
+	{ "many", op_many },
+	{ "walk", op_walk },
+	{ "empty", op_empty },
 };
 
 static int run_op(const char *name, char **args)

@@ -64,6 +64,7 @@ int arg_flags(char **args, int index)
 		{ "O_NOFOLLOW", O_NOFOLLOW }, { "O_PATH", O_PATH },
 		{ "O_NONBLOCK", O_NONBLOCK }, { "O_SYNC", O_SYNC },
 		{ "O_TMPFILE", O_TMPFILE },   { "O_CLOEXEC", O_CLOEXEC },
+		{ "O_NOATIME", O_NOATIME },
 	};
 	char text[256];
 	int flags = 0;

@@ -52,8 +52,6 @@ expect_any() {
 	[[ " $wanted " = *" $got "* ]] || fail "expected one of $wanted, got $got: fsop $*"
 }
 
-expect_errno() { expect "$@"; }
-
 # as_user UID COMMAND...
 as_user() {
 	local uid=$1

@@ -27,9 +27,20 @@ setup() {
 }
 
 teardown() {
+	[ -z "${LISTENER-}" ] || kill "$LISTENER" 2>/dev/null || true
 	[ -n "$BASE" ] || return 0
 	! mounted "$MNT" || unmount_store
 	rm -rf --one-file-system "$BASE"
+}
+
+# What these say is what the tests below go through: at least so much must be there.
+@test "there are commands and options to go through" {
+	local command
+	[ "$(commands | wc -l)" -ge 16 ]
+	[ "$(options mount | wc -l)" -ge 20 ]
+	for command in $(commands); do
+		[ "$command" = help ] || options "$command" | grep -qx -- --help || fail "none of $command"
+	done
 }
 
 commands() {
@@ -84,6 +95,7 @@ page() {
 	local name feature all
 	needs_pages
 	all=$(cat "$SOURCE"/tools/man/*.scd | awk '/^@if / { print $2 }' | sort -u)
+	[ -n "$all" ]
 	for feature in $all; do
 		grep -qE "^# .*\b$feature  " "$SOURCE/tools/man/meson.build" || fail "not named: $feature"
 	done
@@ -131,6 +143,30 @@ page() {
 	while read -r name; do
 		grep -qE "^ {7}$name/?( |\$)" text || fail "$name is not in commitfs(5)"
 	done <names
+}
+
+@test "the README names every file of the source, and none that is not there" {
+	"$PYTHON" - "$SOURCE" <<-'END'
+		import fnmatch, glob, os, re, sys
+		os.chdir(sys.argv[1])
+		text = open("README.md").read()
+		named, folder, bad = {}, None, []
+		for row in re.findall(r"^\| .*", text[text.index("## Where things are"):], re.M):
+		    folder = (re.match(r"\| \*\*(\w+)/\*\*", row) or [0, folder])[1]
+		    named.setdefault(folder, set()).update(re.findall("`([^`]+)`", row))
+		for folder in ("store", "txn", "fs", "tools"):
+		    names = named[folder] | {name + ".c" for name in named["tools"]}
+		    files = [os.path.relpath(path, folder)
+		             for path in glob.glob(folder + "/**/*.[ch]", recursive=True)]
+		    assert len(files) > 20, folder
+		    def matches(path, name):
+		        return fnmatch.fnmatch(path, name) or fnmatch.fnmatch(os.path.basename(path), name)
+		    bad += ["not named: %s/%s" % (folder, path) for path in files
+		            if path.endswith(".c") and not any(matches(path, name) for name in names)]
+		    bad += ["not there: %s/%s" % (folder, name) for name in named[folder]
+		            if re.search(r"\.[ch]$", name) and not any(matches(path, name) for path in files)]
+		sys.exit("\n".join(bad) or 0)
+	END
 }
 
 # Completions: read from the help, so each must know every command and option.
@@ -233,32 +269,104 @@ exec_line() {
 	eval "${line//*\/commitfs/\"$COMMITFS\"}"
 }
 
+# setting NAME: of the unit
+setting() { sed -n "s/^$1=//p" "$PREFIX/lib/systemd/system/commitfs@.service"; }
+
+# The messages that a service manager would get, in $BASE/told
+listen() {
+	"$PYTHON" -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True: print(s.recv(4096).decode().replace("\n", " "), flush=True)' "$BASE/notify" >"$BASE/told" 3>&- &
+	LISTENER=$!
+	eventually 10 test -S "$BASE/notify"
+}
+
+# start_unit: as systemd does, until it is told that it is ready
+start_unit() {
+	: >"$BASE/told"
+	exec_line StartPre 2>/dev/null || true
+	NOTIFY_SOCKET=$BASE/notify exec_line Start >>"$BASE/log" 2>&1 3>&- &
+	DAEMON=$!
+	eventually 20 grep -qF 'READY=1' "$BASE/told"
+	[ -e "$MNT/revision" ] || fail "told ready, and does not answer"
+}
+
 # By the rules of systemd: Type=notify, Restart=on-failure, ExecStopPost= after each end.
 @test "the commands of the unit start, clean up after a kill, start again and stop" {
-	local OPTIONS=--max-value=2M
+	local OPTIONS=--max-value=2M life status
+	is "$(setting Type) $(setting Restart) $(setting KillMode)" "notify on-failure mixed"
 	base_directory
 	rmdir "$MNT"
 	"$COMMITFS" init "$STORE"
-	for life in killed stopped; do
-		exec_line StartPre 2>/dev/null || true
-		exec_line Start >>"$BASE/log" 2>&1 3>&- &
-		DAEMON=$!
-		eventually 20 test -e "$MNT/revision"
+	listen
+	for life in killed died stopped; do
+		start_unit
 		is "$(field max_value_bytes "$MNT/status")" 2097152
-		if [ $life = killed ]; then
+		is "$(field pid "$MNT/status")" "$(pgrep -P "$DAEMON" || echo "$DAEMON")" "main process"
+		case $life in
+		killed)
 			echo 1 >"$MNT/keys/a"
 			kill -9 "$(field pid "$MNT/status")"
 			eventually 10 stopped "$DAEMON"
 			mounted "$MNT"
-		else
+			exec_line StopPost
+			unmounted "$MNT"
+			is "$(stat -c %a "$MNT")" 0
+			;;
+		died) # and there was no time to clean up: the next start finds it dead
+			is "$(cat "$MNT/keys/a")" 1
+			kill -9 "$(field pid "$MNT/status")"
+			eventually 10 stopped "$DAEMON"
+			mounted "$MNT"
+			;;
+		stopped)
 			is "$(cat "$MNT/keys/a")" 1
 			exec_line Stop
 			unmounted "$MNT"
-		fi
-		exec_line StopPost || true # there is nothing to do after a stop
-		unmounted "$MNT"
-		is "$(stat -c %a "$MNT")" 0
+			eventually 10 grep -q STOPPING=1 "$BASE/told"
+			status=0
+			wait "$DAEMON" || status=$?
+			is "$status" 0 "no failure, so no restart"
+			exec_line StopPost || true # there is nothing to do after a stop
+			unmounted "$MNT"
+			is "$(stat -c %a "$MNT")" 0
+			;;
+		esac
 	done
+}
+
+@test "a stop of the unit while somebody works there: told who, then SIGTERM does it all the same" {
+	local OPTIONS='' status=0
+	base_directory
+	rmdir "$MNT"
+	"$COMMITFS" init "$STORE"
+	listen
+	start_unit
+	(cd "$MNT/keys" && exec sleep 60) 3>&- &
+	local worker=$!
+	eventually 10 eval '[ "$(readlink "/proc/'$worker'/cwd")" = "$MNT/keys" ]'
+	run exec_line Stop
+	is "$status" 1
+	like "$output" "in use: sleep\\[$worker\\] works in $MNT/keys"
+	kill -TERM "$(field pid "$MNT/status")"
+	status=0
+	wait "$DAEMON" || status=$?
+	is "$status" 0 "no failure, so no restart"
+	exec_line StopPost || true
+	unmounted "$MNT"
+	kill "$worker"
+}
+
+@test "what the unit cannot start with is its exit status; bad words are not tried again" {
+	local OPTIONS=--max-value=nonsense
+	base_directory
+	run -64 exec_line Start
+	is "$(setting RestartPreventExitStatus)" 64
+	OPTIONS=
+	run -74 exec_line Start
+	like "$output" "make it with: commitfs init $STORE"
 }
 
 # The unit's limits must leave it what it needs; those of seccomp and cgroups only systemd sets.

@@ -318,11 +318,64 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	own_store
 	process w
 	asked ok w chdir "$MNT/keys"
-	run timeout 10 "$COMMITFS" umount "$MNT"
-	[ "$status" -ne 0 ]
-	says "$MNT" 'busy'
+	run -1 timeout 10 "$COMMITFS" umount "$MNT"
+	is "$output" "commitfs: cannot unmount '$MNT': it is in use: fsop[${PROCESS_PID[w]}] works in $MNT/keys; try again when that is over"
 	like "$(cat "$MNT/revision")" '^[0-9]+$'
 	asked ok w chdir /
+	unmount_store
+}
+
+# busy TEXT...: umount exits 1, and says all of these
+busy() {
+	run -1 timeout 10 "$COMMITFS" umount "$MNT"
+	says "cannot unmount '$MNT'" "$@"
+}
+
+@test "umount says who uses the mount, and how, whoever it is" {
+	local i
+	own_store
+	echo text >"$MNT/keys/a b"
+	process w
+	asked ok w open 0 "$MNT/keys/a b" O_RDONLY
+	busy "fsop\[${PROCESS_PID[w]}] has $MNT/keys/a b open; try again"
+	asked ok w close 0
+	# The module mmap would keep a descriptor.
+	"$PYTHON" -c '
+import ctypes, sys, time
+with open(sys.argv[1], "rb") as f:
+    ctypes.CDLL(None).mmap(None, ctypes.c_size_t(4), 1, 2, f.fileno(), ctypes.c_long(0))
+print("mapped", flush=True)
+time.sleep(60)' "$MNT/keys/a b" >"$BASE/mapped" 3>&- &
+	MAPPER=$!
+	eventually 10 grep -q mapped "$BASE/mapped"
+	busy "python3?[^ ]*\[$MAPPER] has a file mapped"
+	kill $MAPPER
+	wait $MAPPER || true
+	cp "$(command -v sleep)" "$MNT/keys/"
+	"$MNT/keys/sleep" 60 3>&- &
+	MAPPER=$!
+	eventually 10 grep -q sleep "/proc/$MAPPER/comm"
+	busy "sleep\\[$MAPPER] runs $MNT/keys/sleep; try"
+	kill $MAPPER
+	wait $MAPPER || true
+	for i in 1 2 3 4 5 6 7; do
+		process w$i
+		asked ok w$i chdir "$MNT"
+	done
+	busy "works in $MNT; " '; and 2 more; try again'
+	for i in 1 2 3 4 5 6 7; do kill_process w$i; done
+	# Of a bind mount elsewhere it is no use, and of one there it is none of a process.
+	mkdir "$BASE/elsewhere" "$BASE/here"
+	mount --bind "$BASE/here" "$MNT/keys"
+	busy "in use: something is mounted on $MNT/keys; try"
+	umount "$MNT/keys"
+	unmount_store
+}
+
+@test "umount by a user who may not is 1, and says who may" {
+	own_store
+	run -1 as_user "$USER_A" "$COMMITFS" umount "$MNT"
+	says "user 0 mounted it, and only that user and root may unmount it"
 	unmount_store
 }
 

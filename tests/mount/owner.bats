@@ -57,6 +57,31 @@ transactions() { status_field "$MNT" transactions; }
 	' - "$MNT"
 }
 
+@test "READs of txn/new that come at once through one descriptor begin one transaction" {
+	local before
+	before=$(transactions)
+	"$PYTHON" - "$MNT" "$before" <<-'END'
+		import os, sys, threading
+		mount, before = sys.argv[1], int(sys.argv[2])
+		def count():
+		    with open(mount + "/status") as status:
+		        return int(dict(line.split(None, 1) for line in status)["transactions"])
+		for attempt in range(50):
+		    fd = os.open(mount + "/txn/new", os.O_RDONLY)
+		    gate, names = threading.Barrier(4), []
+		    def read():
+		        gate.wait()
+		        names.append(os.pread(fd, 64, 0))
+		    threads = [threading.Thread(target=read) for i in range(4)]
+		    for thread in threads: thread.start()
+		    for thread in threads: thread.join()
+		    os.close(fd)
+		    assert len(set(names)) == 1, names
+		    assert count() == before + 1, count()
+		    os.rmdir(mount + "/txn/" + names[0].decode().strip())
+	END
+}
+
 @test "the end of the owner ends it, also with a child at work in it" {
 	local name child
 	bash -c 'read -r t <"$1/txn/new"; echo "$t" >"$2/name"; cd "$1/txn/$t/keys/$3"

@@ -64,7 +64,7 @@ temporary() {
 
 @test "a name that a person gives is a key, whatever it looks like" {
 	local name
-	for name in 4913 sedentary .bashrc.backup .f.swp x.tmp f~ tmp_obj_abcdef; do
+	for name in 4913 sedentary .bashrc.backup .f.swp x.tmp f~ tmp_obj_abcdef XXsample f.gawk.sample; do
 		grows 1 eval 'echo x >"$K/$name"'
 	done
 	rm "$K"/* "$K"/.[a-z]*
@@ -275,11 +275,119 @@ temporary() {
 	is "$(scratch_files)" 0
 }
 
+# edited_by_vim FILE [VIMRC]: in a terminal, and as outside /tmp, where `backupskip` holds
 edited_by_vim() {
-	timeout 60 script -qec "vim -Nu NONE -i NONE -c 'normal Ax' -c wq '$1'" /dev/null >/dev/null 2>&1 </dev/null
+	printf 'set backupskip=\n%s\n' "${2-set nowritebackup}" >"$BASE/vimrc"
+	timeout 60 script -qec "vim -Nu '$BASE/vimrc' -i NONE -c 'normal Ax' -c wq '$1'" /dev/null \
+		>/dev/null 2>&1 </dev/null
+}
+edited_by_nano() {
+	(sleep 0.7; printf x; sleep 0.3; printf '\017\r'; sleep 0.3; printf '\030') |
+		TERM=xterm timeout 60 script -qec "nano --ignorercfiles --locking '$1'" /dev/null >/dev/null 2>&1
+}
+# edited_by_emacs FILE [LISP]: what is said before it is saved
+edited_by_emacs() {
+	emacs -Q --batch "$1" --eval "(progn (setq backup-inhibited nil backup-enable-predicate (lambda (name) t)) ${2-}
+		(goto-char (point-max)) (insert \"new\n\") (save-buffer))" 2>/dev/null
 }
 
-@test "sed -i, vim :wq, rsync -a and nano of one file are one revision each" {
+@test "vim's writebackup is a key that comes and goes: three revisions, and one without" {
+	command -v vim >/dev/null && command -v script >/dev/null || skip "vim is not installed"
+	local first
+	first=$(($(revision) + 1))
+	grows 3 edited_by_vim "$K/f" ''
+	is "$(changes "$first")" "$(printf '%s\n' "delete $first f" "put $first f~" \
+		"put $((first + 1)) f" "delete $((first + 2)) f~")"
+	grows 1 edited_by_vim "$K/f" 'set nowritebackup'
+	grows 1 edited_by_vim "$K/f" "set backupdir=$BASE backupcopy=yes"
+	printf 'autocmd BufRead,BufNewFile %s/* set nowritebackup\n' "$MNT" >"$BASE/line"
+	grows 1 edited_by_vim "$K/f" "$(cat "$BASE/line")"
+	grows 1 edited_by_vim "$K/new" 'set nowritebackup'
+	is "$(cat "$K/f" "$K/new")" $'onexxxx\nx'
+	is "$(ls -A "$K" | tr '\n' ' ')" 'f new '
+	begin
+	edited_by_vim "$V/f" ''
+	is "$(cat "$V/f")" onexxxxx
+	grows 1 commit ok "$T"
+	is "$(ls -A "$K" | tr '\n' ' ')" 'f new '
+	is "$(scratch_files)" 0
+}
+
+# changes FROM: below K since that revision
+changes() {
+	"$COMMITFS" watch --from "$1" "$MNT" "$D" >"$BASE/changes" 3>&- &
+	local watcher=$! last
+	last=$(revision)
+	eventually 5 grep -q "	$last	" "$BASE/changes"
+	kill $watcher
+	grep . "$BASE/changes" | sed "s#\t# #g; s#$D/##"
+}
+
+@test "emacs and nano save in one revision; emacs' backup are others" {
+	command -v emacs >/dev/null || skip "emacs is not installed"
+	command -v nano >/dev/null && command -v script >/dev/null || skip "nano is not installed"
+	grows 1 edited_by_emacs "$K/f" '(setq make-backup-files nil)'
+	is "$(cat "$K/f")" $'one\nnew'
+	is "$(ls -A "$K")" f
+	grows 3 edited_by_emacs "$K/f" # the rename to f~, f, its mode
+	is "$(ls -A "$K" | tr '\n' ' ')" 'f f~ '
+	grows 1 edited_by_nano "$K/f"
+	is "$(head -n 1 "$K/f")" xone
+	is "$(scratch_files)" 0
+}
+
+@test "a session of vim, sed -i, rsync and git is in the log as what it was" {
+	local first text
+	seq 1000 >"$BASE/numbers"
+	mkdir "$K/r"
+	git -C "$K/r" init -q 2>/dev/null || skip "git is not installed"
+	git -C "$K/r" config user.name a
+	git -C "$K/r" config user.email a@b
+	first=$(revision)
+	edited_by_vim "$K/f" || skip "vim is not installed"
+	sed -i s/one/two/ "$K/f"
+	rsync -a "$BASE/numbers" "$K/r/"
+	echo 1001 >>"$BASE/numbers"
+	rsync -a "$BASE/numbers" "$K/r/"
+	git -C "$K/r" add numbers
+	git -C "$K/r" commit -qm one
+	text=$("$COMMITFS" log --since $((first + 1)) "$MNT" | cut -f 6 | uniq -c | awk '{ print $2, $1 }')
+	# Of git: directory and file of an object, the index; of the commit the index, its message,
+	# two objects in their directories, the logs in three, and the branch.
+	is "$text" "$(printf '%s\n' 'vim 1' 'sed 1' 'rsync 2' "git $(($(revision) - first - 4))")"
+	is "$(changes $((first + 1)) | head -n 4 | cut -d ' ' -f 1,3 | tr '\n' ' ')" \
+		'put f put f put r/numbers put r/numbers '
+	text=$(changes $((first + 5)) | cut -d ' ' -f 1,3 | sed -E 's#[0-9a-f]{38}$#ID#; s#/[0-9a-f]{2}(/|$)#/NN\1#' |
+		sed 's#r/.git/##')
+	is "$(sort <<<"$text" | uniq -c | awk '{ print $1, $2, $3 }')" "$(sort -k 2 <<-'END'
+		3 mkdir objects/NN
+		3 put objects/NN/ID
+		1 mkdir logs
+		1 mkdir logs/refs
+		1 mkdir logs/refs/heads
+		1 put COMMIT_EDITMSG
+		2 put index
+		1 put logs/HEAD
+		1 put logs/refs/heads/master
+		1 put refs/heads/master
+	END
+	)"
+	is "$(scratch_files)" 0
+}
+
+@test "perl -i and gawk -i inplace are one revision" {
+	command -v perl >/dev/null || skip "perl is not installed"
+	grows 1 perl -i -pe s/one/two/ "$K/f"
+	is "$(cat "$K/f")" two
+	if command -v gawk >/dev/null; then
+		grows 1 gawk -i inplace '{ print toupper($0) }' "$K/f"
+		is "$(cat "$K/f")" TWO
+	fi
+	is "$(ls -A "$K")" f
+	is "$(scratch_files)" 0
+}
+
+@test "sed -i, vim :wq and rsync -a of one file are one revision each" {
 	grows 1 sed -i s/one/two/ "$K/f"
 	is "$(cat "$K/f")" two
 	seq 1000 >"$BASE/numbers"
@@ -316,7 +424,10 @@ edited_by_vim() {
 	is "$(ls -A "$K")" f
 	grows 1 temporary "$K/.f.swp" abc
 	unmount_store
-	mount_store '--scratch=*.part,default'
+	mount_store '--scratch=*.part,tmp/*,default'
+	mkdir -p "$K/tmp"
+	grows 0 ln -s x "$K/tmp/link"
+	rm "$K/tmp/link"
 	grows 0 eval 'echo x >"$K/big.part"'
 	grows 0 temporary "$K/.g.swp" abc
 	grows 1 mv "$K/big.part" "$K/big"

@@ -45,8 +45,8 @@ python() {
 	        os.execv('/bin/true', ['true'])
 	    os.waitpid(child, 0)
 	# The child's copies are gone, ours are not.
-	assert not os.path.exists('/proc/self/root' + K + '/nothing')
-	assert subprocess.run(['cat', K + '/kept'], capture_output=True).returncode == 1
+	for name in ('own', 'kept'):
+	    assert subprocess.run(['cat', K + '/' + name], capture_output=True).returncode == 1
 	os.write(kept, b'pt')
 	os.close(kept)
 	os.execv('/bin/true', ['true'])
@@ -139,10 +139,19 @@ python() {
 	is "$(cat "$K/f")" $'new'
 }
 
-@test "opening read-only with O_TRUNC is EINVAL, and cuts nothing" {
+@test "opening read-only with O_TRUNC cuts, in a commit of its own, at once" {
 	echo old >"$K/f"
-	expect EINVAL open 0 "$K/f" O_RDONLY,O_TRUNC
+	grows 1 expect 0 open 0 "$K/f" O_RDONLY,O_TRUNC : fstat 0 size
+	is "$(stat -c %s "$K/f")" 0
+	echo old >"$K/f"
+	begin
+	grows 0 expect 0 open 0 "$V/f" O_RDONLY,O_TRUNC : fstat 0 size
 	is "$(cat "$K/f")" old
+	commit ok "$T"
+	is "$(stat -c %s "$K/f")" 0
+	# Of one's own that is not committed yet, too.
+	expect '' open 0 "$K/n" O_WRONLY,O_CREAT : write 0 text : open 1 "$K/n" O_RDONLY,O_TRUNC : read 1 : close 0
+	is "$(stat -c %s "$K/n")" 0
 }
 
 # Transactions under an open file
@@ -420,4 +429,15 @@ leave_own_store() {
 	except OSError as error: assert error.errno == errno.ESTALE, error
 	else: raise SystemExit("fstat works")
 	'
+}
+
+@test "the log says which key was not committed" {
+	chmod 777 "$K"
+	process w setpriv --reuid=$USER_A --regid=$USER_A --clear-groups
+	asked ok w open 0 "$K/new" O_WRONLY,O_CREAT
+	asked ok w write 0 mine
+	printf 'put "%s/new" theirs\n' "$D" | "$COMMITFS" eval "$MNT"
+	chmod 600 "$K/new"
+	asked EACCES w close 0
+	like "$(tail -n 5 "$BASE/log")" "cannot commit '$D/new', which process [0-9]+ \(fsop\) wrote: Permission denied"
 }

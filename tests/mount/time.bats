@@ -145,6 +145,28 @@ AT() { printf '%s/at/%s/%s\n' "$MNT" "$1" "$D"; }
 	rmdir "$MNT/at/$D"
 }
 
+@test "a directory of the past that may not be searched now is not entered, either" {
+	mkdir -p "$K/d/e"; echo v >"$K/d/f"; r=$(revision); past=$(AT "$r")/d
+	chmod 755 "$K" "$K/d"
+	process before setpriv --reuid=$USER_A --regid=$USER_A --clear-groups
+	asked ok before chdir "$past"
+	asked ok before chdir /
+	chmod 700 "$K/d"
+	asked EACCES before chdir "$past"
+	asked EACCES before stat "$past/f"
+	asked EACCES before chdir "$past/e"
+	asked 0644 before stat "$past" mode
+	is "$(stat -c %a "$past")" 755
+	expect ok chdir "$past"
+	asked EACCES before chdir "$past"
+	chmod 711 "$K/d"
+	asked ok before chdir "$past"
+	asked dir before stat e type
+	mv "$K/d" "$K/g"
+	asked EACCES before chdir "$past"
+	expect ok chdir "$past"
+}
+
 @test "at/ and control/ are the mount owner's" {
 	run -1 as_user $USER_A mkdir "$MNT/at/$D"
 	run ! as_user $USER_A sh -c "echo 1 >'$MNT/control/compact'"

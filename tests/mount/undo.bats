@@ -33,7 +33,9 @@ change_tree() {
 	grows 1 "$COMMITFS" restore "$MNT" "$r" "$D"
 	same "$MNT/at/$r/$D" "$K"
 	is "$(tail -1 "$MNT/log" | cut -f 8)" "restore to $r: $D"
-	grows 0 "$COMMITFS" restore "$MNT" "$r" "$D"
+	grows 0 run -0 "$COMMITFS" restore "$MNT" "$r" "$D"
+	is "$("$COMMITFS" restore "$MNT" "$r" "$D")" \
+		"commitfs: there is nothing to change: no commit was made"
 	# It can be undone like any other.
 	"$COMMITFS" revert "$MNT" "$(revision)"
 	same "$MNT/at/$changed/$D" "$K"
@@ -71,7 +73,8 @@ change_tree() {
 
 @test "restore needs the rights of whoever runs it" {
 	chmod 755 "$K"; echo 1 >"$K/a"; r=$(revision); echo 2 >"$K/a"
-	grows 0 run ! as_user $USER_A "$COMMITFS" restore "$MNT" "$r" "$D/a"
+	grows 0 run -1 as_user $USER_A "$COMMITFS" restore "$MNT" "$r" "$D/a"
+	is "$output" "commitfs: cannot restore '$MNT' to $r: '$D/a': Permission denied"
 	is "$(cat "$K/a")" 2
 	chown $USER_A "$K/a"
 }
@@ -179,6 +182,7 @@ binary: 3 -> 1 bytes"
 	like "$output" "-mode 0640
 \+mode 0777"
 	run -1 "$COMMITFS" diff "$MNT" txn/nothing
+	like "$output" "'txn/nothing' changes: there is no such transaction; those there are: ls $MNT/txn"
 	run -64 "$COMMITFS" diff "$MNT" nothing
 	run -1 "$COMMITFS" diff "$MNT" 1 999999
 }
@@ -195,14 +199,38 @@ binary: 3 -> 1 bytes"
 	like "$output" "its value of then was purged"
 	like "$("$COMMITFS" diff "$MNT" $r $((r + 2)) "$D/pw")" "purged: the value is forgotten"
 	is "$(cat "$K/pw")" "changed $D"
-	run ! grep -q "s3cret-$D" "$MNT/log"
+	run -1 grep -q "s3cret-$D" "$MNT/log"
 	unmount_store
 	run -1 grep -rlaE "s3cret-$D" "$STORE"
 	mount_store
 	is "$(cat "$K/pw")" "changed $D"
-	run ! grep -s s3cret "$MNT/at/$r/$D/pw"
+	run -1 cat "$MNT/at/$r/$D/pw"
+	is "$output" "cat: $MNT/at/$r/$D/pw: No data available"
 	run -1 "$COMMITFS" purge "$MNT" "$D/nothing"
-	run -1 "$COMMITFS" purge "$MNT" "$D/keep"
-	like "$output" "Is a directory"
-	run ! as_user $USER_A "$COMMITFS" purge "$MNT" "$D/pw"
+	run -64 "$COMMITFS" purge "$MNT" "$D/keep"
+	is "$output" "commitfs: cannot purge '$D/keep': it is a directory, which has no value; name the keys below it: ls $MNT/keys/$D/keep"
+	run -64 "$COMMITFS" purge "$MNT" "$D//pw"
+	is "$output" "commitfs: cannot purge '$D//pw': expected a key, such as app/port: its path below keys/"
+	run -1 as_user $USER_A "$COMMITFS" purge "$MNT" "$D/pw"
+	is "$output" "commitfs: cannot purge '$D/pw': Permission denied: that is for the owner of the mount"
+}
+
+@test "purge ends when it is done, not when something else is" {
+	local purge status=0
+	echo "the-s3cret-$D-value" >"$K/pw"; echo changed >"$K/pw"
+	begin
+	cat "$V/pw" >/dev/null
+	"$COMMITFS" purge "$MNT" "$D/pw" >"$BASE/purge" 2>&1 3>&- &
+	purge=$!
+	eventually 20 grep -q "waiting for what can still see it: [1-9]" "$BASE/purge"
+	timeout 60 "$COMMITFS" compact "$MNT" "$(revision)"
+	timeout 60 "$COMMITFS" compact "$MNT" "$(revision)"
+	sleep 0.5
+	running $purge || fail "it said: $(cat "$BASE/purge")"
+	is "$(field running "$MNT/control/purge")" 1
+	rmdir "$T"
+	wait $purge || status=$?
+	is "$status" 0
+	like "$(tail -n 1 "$BASE/purge")" "^commitfs: purged '$D/pw'"
+	run -1 grep -rlaE "s3cret-$D" "$STORE"
 }

@@ -29,7 +29,7 @@ lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 @test "opened for reading it gives one line of usage and ends" {
 	is "$(timeout 5 cat "$MNT/watch" | wc -l)" 1
 	like "$(timeout 5 head -c 100 <"$MNT/watch")" 'write PREFIX'
-	timeout 5 grep -r nothing "$MNT/watch" "$MNT/log" || true
+	run -1 timeout 5 grep -r nothing "$MNT/watch" "$MNT/log"
 	expect EINVAL open 0 "$MNT/watch" O_WRONLY
 	is "$(timeout 5 "$FSOP" open 0 "$MNT/watch" O_RDWR : read 0 4096 | wc -l)" 1
 }
@@ -60,6 +60,14 @@ lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 	echo 1 >"$K/other"; echo 2 >"$K/"$'a\nb\t\\c/\001'
 	eventually 5 lines "$BASE/out" 2
 	is "$(cut -f 3 "$BASE/out")" "$D"'/a\nb\t\\c/\001'
+}
+
+@test "a key whose name ends with a number is no revision" {
+	mkdir "$K/a 1" "$K/a"
+	watching "$BASE/out" "$MNT" "$D/a 1"
+	echo 1 >"$K/a/x"; echo 2 >"$K/a 1/y"
+	eventually 5 lines "$BASE/out" 2
+	is "$(cut -f 3 "$BASE/out")" "$D/a 1/y"
 }
 
 @test "from the past to the present without a gap" {
@@ -234,4 +242,17 @@ $((r + 2)): $D/a"
 	like "$(head -1 "$BASE/out.err")" "'exit 3' ended with 3"
 	for i in {1..20}; do echo $i >"$K/a"; done # some of which find it gone before they are told
 	eventually 5 lines "$BASE/out.err" 22
+}
+
+@test "commitfs watch --exec does not mind a command that does not read what it is told" {
+	local long
+	long=$(printf '%0200d' 0)
+	watching "$BASE/out" --exec "exec <&-; echo >>'$BASE/ran'" "$MNT" "$D"
+	begin
+	(cd "$V" && seq -f "$long%g" 1000 | xargs touch) # more than a pipe holds
+	commit ok "$T"
+	for _ in {1..100}; do echo 1 >"$K/a"; done # often it is gone before it is told
+	eventually 10 lines "$BASE/ran" 101
+	kill "$WATCHING"
+	is "$(cat "$BASE/out.err")" ""
 }

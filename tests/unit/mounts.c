@@ -12,6 +12,10 @@ Test(mounts, parse_reads_point_type_source_and_mounter)
 			    "rw,user_id=1000,group_id=100,default_permissions");
 
 	cr_assert_not_null(mount);
+	cr_expect_eq(mount->id, 42);
+	cr_expect_eq(mount->parent, 27);
+	cr_expect_eq(mount->major, 0);
+	cr_expect_eq(mount->minor, 39);
 	cr_expect_str_eq(mount->point, "/mnt/a b");
 	cr_expect_str_eq(mount->type, "fuse.commitfs");
 	cr_expect_str_eq(mount->source, "/srv/s\\t");

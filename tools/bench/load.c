@@ -128,14 +128,18 @@ int site_load(const struct site *site, guint count, guint size, bool crash)
 	if (child == 0) {
 		signal(SIGINT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		if (getppid() == parent)
 			_exit(load_process(site, count, size, crash) < 0 ? 1 : 0);
 		_exit(1);
 	}
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR || bench_interrupted())
-			kill(child, SIGKILL);
+	while (waitpid(child, &status, 0) < 0) {
+		if (errno != EINTR)
+			return bench_fail(-errno, "cannot wait for the loading of '%s': %s",
+					  site->store, g_strerror(errno));
+		if (bench_interrupted())
+			kill(child, SIGTERM);
+	}
 	if (bench_interrupted())
 		return -EINTR;
 	if (crash)

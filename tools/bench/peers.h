@@ -18,7 +18,17 @@ extern const guint redis_rows_count;
 extern const struct row etcd_rows[];
 extern const guint etcd_rows_count;
 
+static inline bool peer_is_installed(const char *program)
+{
+	g_autofree char *path = g_find_program_in_path(program);
+
+	return path != NULL;
+}
+
 /* The fields of a peer's row that are the same in all. */
 #define PEER_ROW(row_name, row_clients)                                                         \
 	.name = (row_name), .clients = (row_clients), .keys = PEER_ACCOUNTS, .kind = ROW_OTHER, \
 	.commits = -1
+/* The same of one that a script works for; needs clients.h. */
+#define PEER_SHELL_ROW(row_name, row_script) \
+	PEER_ROW(row_name, 1), .measure = clients_measure_shells, .script = (row_script)

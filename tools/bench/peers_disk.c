@@ -30,14 +30,14 @@ static int prepare(struct bench *bench, const struct row *row)
 static int open_disk(struct client *client)
 {
 	g_autofree char *path = g_build_filename(client->bench->scratch, DIRECTORY, NULL);
-	struct disk *disk = g_new0(struct disk, 1);
+	struct disk *disk = g_new(struct disk, 1);
 
+	*disk = (struct disk){ -1, -1 };
 	client->state = disk;
 	disk->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	disk->lock = openat(disk->directory, ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	return disk->lock < 0 ? client_fail(client, -errno, "cannot open '%s': %s", path,
-					    g_strerror(errno)) :
-				0;
+	if (disk->directory >= 0)
+		disk->lock = openat(disk->directory, ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return disk->lock < 0 ? client_fail_at(client, "open", path, -errno) : 0;
 }
 
 static void close_disk(struct client *client)
@@ -91,7 +91,7 @@ static int transfer(struct client *client)
 
 	client_random_pair(client, client->row->keys, pair);
 	if (flock(disk->lock, LOCK_EX) < 0)
-		return client_fail(client, -errno, "cannot lock: %s", g_strerror(errno));
+		return client_fail_at(client, "lock", DIRECTORY "/.lock", -errno);
 	r = change(disk->directory, pair[0], -1);
 	if (r == 0)
 		r = change(disk->directory, pair[1], 1);
@@ -146,9 +146,7 @@ const struct row disk_rows[] = {
 	{ PEER_ROW("disk", 1), .prepare = prepare, .workload = &transfer_workload },
 	{ PEER_ROW("disk", 16), .prepare = prepare, .workload = &transfer_workload },
 	{ PEER_ROW("disk-read", 1), .prepare = prepare, .workload = &read_workload },
-	{ PEER_ROW("disk-shell", 1), .prepare = prepare, .measure = clients_measure_shells,
-	  .script = transfer_script },
-	{ PEER_ROW("disk-shell-read", 1), .prepare = prepare, .measure = clients_measure_shells,
-	  .script = read_script },
+	{ PEER_SHELL_ROW("disk-shell", transfer_script), .prepare = prepare },
+	{ PEER_SHELL_ROW("disk-shell-read", read_script), .prepare = prepare },
 };
 const guint disk_rows_count = G_N_ELEMENTS(disk_rows);

@@ -15,17 +15,13 @@
 
 static const char *no_server(const struct bench *bench)
 {
-	g_autofree char *path = g_find_program_in_path("etcd");
-
 	(void)bench;
-	return path ? NULL : "etcd is not installed";
+	return peer_is_installed("etcd") ? NULL : "etcd is not installed";
 }
 
 static const char *no_command(const struct bench *bench)
 {
-	g_autofree char *path = g_find_program_in_path("etcdctl");
-
-	return path ? no_server(bench) : "etcdctl is not installed";
+	return peer_is_installed("etcdctl") ? no_server(bench) : "etcdctl is not installed";
 }
 
 /* ---- HTTP ----------------------------------------------------------------------- */
@@ -170,8 +166,7 @@ static int open_connection(struct client *client)
 	client->state = connection;
 	connection->reply = g_string_new(NULL);
 	connection->fd = server_connect(server_find(client->bench, SERVER)->port);
-	return connection->fd < 0 ? client_fail(client, connection->fd, "cannot connect: %s",
-						g_strerror(-connection->fd)) :
+	return connection->fd < 0 ? client_fail_at(client, "connect to", SERVER, connection->fd) :
 				    0;
 }
 
@@ -323,9 +318,9 @@ const struct row etcd_rows[] = {
 	  .workload = &transfer_workload },
 	{ PEER_ROW("etcd-read", 1), .prepare = prepare, .missing = no_server,
 	  .workload = &read_workload },
-	{ PEER_ROW("etcd-shell", 1), .prepare = prepare, .missing = no_command,
-	  .measure = clients_measure_shells, .script = transfer_script, .server = SERVER },
-	{ PEER_ROW("etcd-shell-read", 1), .prepare = prepare, .missing = no_command,
-	  .measure = clients_measure_shells, .script = read_script, .server = SERVER },
+	{ PEER_SHELL_ROW("etcd-shell", transfer_script), .prepare = prepare, .missing = no_command,
+	  .server = SERVER },
+	{ PEER_SHELL_ROW("etcd-shell-read", read_script), .prepare = prepare, .missing = no_command,
+	  .server = SERVER },
 };
 const guint etcd_rows_count = G_N_ELEMENTS(etcd_rows);

@@ -21,17 +21,13 @@ struct connection {
 
 static const char *no_server(const struct bench *bench)
 {
-	g_autofree char *path = g_find_program_in_path("redis-server");
-
 	(void)bench;
-	return path ? NULL : "redis-server is not installed";
+	return peer_is_installed("redis-server") ? NULL : "redis-server is not installed";
 }
 
 static const char *no_command(const struct bench *bench)
 {
-	g_autofree char *path = g_find_program_in_path("redis-cli");
-
-	return path ? no_server(bench) : "redis-cli is not installed";
+	return peer_is_installed("redis-cli") ? no_server(bench) : "redis-cli is not installed";
 }
 
 /* ---- Its protocol --------------------------------------------------------------- */
@@ -152,8 +148,7 @@ static int open_connection(struct client *client)
 
 	client->state = connection;
 	connection->fd = server_connect(server_find(client->bench, SERVER)->port);
-	return connection->fd < 0 ? client_fail(client, connection->fd, "cannot connect: %s",
-						g_strerror(-connection->fd)) :
+	return connection->fd < 0 ? client_fail_at(client, "connect to", SERVER, connection->fd) :
 				    0;
 }
 
@@ -254,9 +249,9 @@ const struct row redis_rows[] = {
 	  .workload = &transfer_workload },
 	{ PEER_ROW("redis-read", 1), .prepare = prepare, .missing = no_server,
 	  .workload = &read_workload },
-	{ PEER_ROW("redis-shell", 1), .prepare = prepare, .missing = no_command,
-	  .measure = clients_measure_shells, .script = transfer_script, .server = SERVER },
-	{ PEER_ROW("redis-shell-read", 1), .prepare = prepare, .missing = no_command,
-	  .measure = clients_measure_shells, .script = read_script, .server = SERVER },
+	{ PEER_SHELL_ROW("redis-shell", transfer_script), .prepare = prepare, .missing = no_command,
+	  .server = SERVER },
+	{ PEER_SHELL_ROW("redis-shell-read", read_script), .prepare = prepare,
+	  .missing = no_command, .server = SERVER },
 };
 const guint redis_rows_count = G_N_ELEMENTS(redis_rows);

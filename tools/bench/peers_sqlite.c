@@ -7,12 +7,21 @@
 
 #define FILE_NAME "sqlite.db"
 
+/* Makes the table where it is not; whoever comes first fills it. */
+static char *fill_text(void)
+{
+	return g_strdup_printf(
+		"BEGIN IMMEDIATE;"
+		"CREATE TABLE IF NOT EXISTS account (key INTEGER PRIMARY KEY, value INTEGER);"
+		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+		"INSERT OR IGNORE INTO account SELECT i, %d FROM n; COMMIT",
+		PEER_ACCOUNTS - 1, PEER_START);
+}
+
 static const char *no_command(const struct bench *bench)
 {
-	g_autofree char *path = g_find_program_in_path("sqlite3");
-
 	(void)bench;
-	return path ? NULL : "sqlite3 is not installed";
+	return peer_is_installed("sqlite3") ? NULL : "sqlite3 is not installed";
 }
 
 static const char transfer_script[] = SHELL_BEGIN
@@ -56,12 +65,12 @@ static const char *no_library(const struct bench *bench)
 static int open_database(struct client *client, sqlite3 **ret)
 {
 	g_autofree char *path = g_build_filename(client->bench->scratch, FILE_NAME, NULL);
-	sqlite3 *db;
+	int r = sqlite3_open(path, ret);
+	sqlite3 *db = *ret; /* after an error, too, it is to be closed */
 
-	if (sqlite3_open(path, &db) != SQLITE_OK)
+	if (r != SQLITE_OK)
 		return client_fail(client, -EIO, "cannot open '%s': %s", path, sqlite3_errmsg(db));
 	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-	*ret = db;
 	if (sqlite3_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL,
 			 NULL) != SQLITE_OK)
 		return client_fail(client, -EIO, "cannot set up '%s': %s", path,
@@ -71,12 +80,7 @@ static int open_database(struct client *client, sqlite3 **ret)
 
 static int fill_database(struct client *client, sqlite3 *db)
 {
-	g_autofree char *text = g_strdup_printf(
-		"BEGIN IMMEDIATE;"
-		"CREATE TABLE IF NOT EXISTS account (key INTEGER PRIMARY KEY, value INTEGER);"
-		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
-		"INSERT OR IGNORE INTO account SELECT i, %d FROM n; COMMIT",
-		PEER_ACCOUNTS - 1, PEER_START);
+	g_autofree char *text = fill_text();
 
 	return sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK ?
 		       0 :
@@ -211,12 +215,9 @@ static const char *no_library(const struct bench *bench)
 static int prepare_command(struct bench *bench, const struct row *row)
 {
 	g_autofree char *path = g_build_filename(bench->scratch, FILE_NAME, NULL);
-	g_autofree char *text = g_strdup_printf(
-		"PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;"
-		"CREATE TABLE IF NOT EXISTS account (key INTEGER PRIMARY KEY, value INTEGER);"
-		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
-		"INSERT OR IGNORE INTO account SELECT i, %d FROM n; COMMIT",
-		PEER_ACCOUNTS - 1, PEER_START);
+	g_autofree char *fill = fill_text();
+	g_autofree char *text = g_strconcat("PRAGMA journal_mode = WAL; ", fill, NULL);
+	g_autoptr(GError) error = NULL;
 	char *argv[] = { "sqlite3", path, text, NULL };
 	g_autofree char *errors = NULL;
 	g_autofree char *output = NULL;
@@ -224,10 +225,11 @@ static int prepare_command(struct bench *bench, const struct row *row)
 
 	(void)row;
 	if (!g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, &errors,
-			  &status, NULL) ||
-	    status != 0)
-		return bench_fail(-EIO, "cannot fill '%s': sqlite3 said: %s", path,
-				  errors ? g_strchomp(errors) : "nothing");
+			  &status, &error))
+		return bench_fail(-EIO, "cannot fill '%s': %s", path, error->message);
+	if (!g_spawn_check_wait_status(status, &error))
+		return bench_fail(-EIO, "cannot fill '%s': sqlite3: %s: %s", path, error->message,
+				  g_strchomp(errors));
 	return 0;
 }
 
@@ -235,9 +237,9 @@ const struct row sqlite_rows[] = {
 	{ PEER_ROW("sqlite", 1), .missing = no_library, .workload = TRANSFER },
 	{ PEER_ROW("sqlite", 16), .fairness = true, .missing = no_library, .workload = TRANSFER },
 	{ PEER_ROW("sqlite-read", 1), .missing = no_library, .workload = READ },
-	{ PEER_ROW("sqlite-shell", 1), .prepare = prepare_command, .missing = no_command,
-	  .measure = clients_measure_shells, .script = transfer_script },
-	{ PEER_ROW("sqlite-shell-read", 1), .prepare = prepare_command, .missing = no_command,
-	  .measure = clients_measure_shells, .script = read_script },
+	{ PEER_SHELL_ROW("sqlite-shell", transfer_script), .prepare = prepare_command,
+	  .missing = no_command },
+	{ PEER_SHELL_ROW("sqlite-shell-read", read_script), .prepare = prepare_command,
+	  .missing = no_command },
 };
 const guint sqlite_rows_count = G_N_ELEMENTS(sqlite_rows);

@@ -34,6 +34,21 @@ static int prepare_on_disk(struct bench *bench, const struct row *row)
 	return site_fill_directory(path, row->keys);
 }
 
+static int check_end(struct client *client, const char *tree, int status)
+{
+	const char *program = client->row->program;
+
+	if (WIFSIGNALED(status))
+		return client_fail(client, -EIO, "cannot walk a tree: signal %d ended %s '%s'",
+				   WTERMSIG(status), program, tree);
+	if (WEXITSTATUS(status) != 0)
+		return client_fail(client, -EIO,
+				   "cannot walk a tree: %s '%s' ended with %d, for the reason "
+				   "it gave above",
+				   program, tree, WEXITSTATUS(status));
+	return 0;
+}
+
 static int walk(struct client *client)
 {
 	g_autofree char *tree = tree_of(client->bench, client->row);
@@ -48,13 +63,11 @@ static int walk(struct client *client)
 	r = posix_spawnp(&pid, program, &actions, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (r != 0)
-		return client_fail(client, -r, "cannot run %s: %s", program, g_strerror(r));
+		return client_fail_at(client, "run", program, -r);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return client_fail(client, -errno, "cannot wait for %s", program);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return client_fail(client, -EIO, "%s '%s' failed", program, tree);
-	return 0;
+			return client_fail_at(client, "wait for", program, -errno);
+	return check_end(client, tree, status);
 }
 
 static const struct workload walk_workload = { .step = walk };

@@ -83,6 +83,15 @@ static _Noreturn void server_main(pid_t parent, const char *log, char *const arg
 	_exit(127);
 }
 
+/* It is left to be waited for: until then its number is nobody else's. */
+static bool has_ended(const struct server *server)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)server->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	       info.si_pid != 0;
+}
+
 /* Strangers give no sign when they listen: it has to be tried. */
 static int wait_until_ready(const struct server *server, const char *log)
 {
@@ -92,13 +101,13 @@ static int wait_until_ready(const struct server *server, const char *log)
 	while ((fd = server_connect(server->port)) < 0) {
 		if (bench_interrupted())
 			return -EINTR;
-		if (waitpid(server->pid, NULL, WNOHANG) != 0 || g_get_monotonic_time() > end) {
+		if (has_ended(server) || g_get_monotonic_time() > end) {
 			g_autofree char *text = NULL;
 
 			if (!g_file_get_contents(log, &text, NULL, NULL))
 				text = g_strdup("");
 			return bench_fail(-EIO, "cannot start %s; it said: %s", server->name,
-					  g_strchomp(text));
+					  g_strdelimit(g_strchomp(text), "\n", ';'));
 		}
 		g_usleep(RETRY_US);
 	}

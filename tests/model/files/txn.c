@@ -340,18 +340,35 @@ static void add_merged(GArray *changes, const char *key, const struct write *wri
 	item_unref(item);
 }
 
+/* What was there and is removed or made anew goes first, from below. False: a directory is
+ * not empty then. */
+static bool add_removals(const struct txn *txn, const struct tree *live, GArray *changes)
+{
+	struct tree *left = tree_copy(live);
+	bool empty = true;
+	GTreeNode *node;
+
+	for (node = g_tree_node_last(txn->writes); node && empty;
+	     node = g_tree_node_previous(node)) {
+		const struct write *write = g_tree_node_value(node);
+		const char *key = g_tree_node_key(node);
+
+		if (!write->base || (write->now && !write->fresh) || !tree_find(live, key))
+			continue;
+		empty = tree_rmdir(left, key, changes) == 0;
+		g_tree_remove(left->items, key);
+	}
+	tree_free(left);
+	return empty;
+}
+
 /* The change of `live`; false: it cannot be made. */
 static bool build(const struct txn *txn, const struct tree *live, GArray *changes)
 {
 	GTreeNode *node;
 
-	for (node = g_tree_node_last(txn->writes); node; node = g_tree_node_previous(node)) {
-		const struct write *write = g_tree_node_value(node);
-
-		if (write->base && (!write->now || write->fresh) &&
-		    tree_find(live, g_tree_node_key(node)))
-			changes_add(changes, CHANGE_DELETE, g_tree_node_key(node), NULL, false, 0);
-	}
+	if (!add_removals(txn, live, changes))
+		return false;
 	for (node = g_tree_node_first(txn->writes); node; node = g_tree_node_next(node)) {
 		const struct write *write = g_tree_node_value(node);
 		const char *key = g_tree_node_key(node);

@@ -641,10 +641,42 @@ static guint count_nodes(void)
 	return count;
 }
 
+/* One store for all inputs, since opening one takes longer than most inputs; it is emptied
+ * after each. */
+static struct store *get_store(void)
+{
+	struct store_options options;
+	char *message = NULL;
+
+	if (!mount.store) {
+		store_options_init(&options);
+		options.history_revisions = 100;
+		g_assert(store_open(&options, &mount.store, &message) == 0);
+	}
+	return mount.store;
+}
+
+static void emptied(const struct program_result *result, void *arg)
+{
+	g_assert(result->error == 0);
+	g_atomic_int_set((gint *)arg, 1);
+}
+
+static void empty_store(void)
+{
+	static const struct credentials somebody = { 0 };
+	struct program *program = program_new(&somebody);
+	gint done = 0;
+
+	program_add(program, OP_DELETE_TREE, "");
+	store_submit(mount.store, program, emptied, &done);
+	while (!g_atomic_int_get(&done))
+		g_usleep(100);
+}
+
 static void start_mount(void)
 {
 	struct registry_options registry_options;
-	struct store_options store_options;
 	struct fs_options options;
 	char *message = NULL;
 	int ends[2];
@@ -652,12 +684,10 @@ static void start_mount(void)
 	g_assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
 	mount.ours = ends[0];
 	mount.its = ends[1];
-	store_options_init(&store_options);
 	registry_options_init(&registry_options);
 	fs_options_init(&options);
 	options.mount_point = options.source = "nowhere";
-	g_assert(store_open(&store_options, &mount.store, &message) == 0);
-	mount.registry = registry_new(mount.store, &registry_options);
+	mount.registry = registry_new(get_store(), &registry_options);
 	g_assert(fs_mount(&options, mount.store, mount.registry, &mount.fs, &message) == 0);
 }
 
@@ -698,7 +728,7 @@ void kernel_put(struct kernel *kernel)
 	g_assert(count_nodes() == kernel->base_nodes);
 	fs_free(mount.fs);
 	registry_free(mount.registry);
-	store_close(mount.store);
+	empty_store();
 	close(mount.ours);
 	close(mount.its);
 	g_clear_pointer(&mount.buffer.mem, free);

@@ -144,7 +144,8 @@ static void step_on_file(struct kernel *kernel, struct input *input, unsigned wh
 	switch (what) {
 	case 0:
 	case 1:
-		size = MIN(take(input) % 32, input->left);
+		size = take(input) % 32;
+		size = MIN(size, input->left);
 		kernel_write(kernel, file, offset, input->at, size);
 		input->at += size;
 		input->left -= size;

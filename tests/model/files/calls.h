@@ -8,7 +8,7 @@
 
 #define PROCESSES 3
 #define SLOTS 8 /* open files of one process */
-#define DATA_MAX 8000
+#define DATA_MAX 100000
 
 enum call_kind {
 	CALL_OPEN,

@@ -175,6 +175,19 @@ static void set_attribute(struct world *world, struct item *item, unsigned *ret_
 	}
 }
 
+/* Attributes that a writer sets are of its session: another process has to set them. */
+static bool choose_no_writer(struct world *world, const struct place *place, const char *key)
+{
+	const struct item *item = tree_find(place->tree, key);
+
+	for (int i = 0; i < PROCESSES; i++) {
+		if (place->txn || !item || !process_writes(world, world->process, item->id))
+			return true;
+		world->process = (world->process + 1) % PROCESSES;
+	}
+	return false;
+}
+
 static void step_attributes(struct world *world, const struct place *place, const char *key,
 			    enum call_kind kind)
 {
@@ -182,7 +195,11 @@ static void step_attributes(struct world *world, const struct place *place, cons
 	g_autoptr(GArray) changes = changes_new();
 	struct item *item, *now;
 	unsigned set;
-	int r = look_up(place, key, &item);
+	int r;
+
+	if (!choose_no_writer(world, place, key))
+		return;
+	r = look_up(place, key, &item);
 
 	call_begin(world,
 		   kind == CALL_CHMOD && item && item->type == ITEM_LINK ? CALL_CHOWN : kind);
@@ -196,9 +213,6 @@ static void step_attributes(struct world *world, const struct place *place, cons
 		call_expect(world, r);
 		return;
 	}
-	/* Attributes that a writer sets are of its session. */
-	while (!place->txn && process_writes(world, world->process, item->id))
-		world->process = (world->process + 1) % PROCESSES;
 	now = item_copy(item);
 	set_attribute(world, now, &set);
 	changes_add(changes, CHANGE_MODIFY, key, now, false, set);

@@ -159,6 +159,20 @@ static void restart(struct world *world, struct txn *txn)
 	call_expect(world, 2);
 }
 
+/* What a person would have to decide is other tests'. */
+static void rebase(struct world *world, int index)
+{
+	struct txn *txn = world->txns[index];
+
+	leave_files(world, txn, true);
+	if (!txn_rebase(txn, world->live, world->revision))
+		return;
+	set_text(call_control(world, CALL_WRITE_FILE, txn, "rebase"), "x\n");
+	call_expect(world, 2);
+	if (!world->differs)
+		check_sets(world, index);
+}
+
 static void end(struct world *world, int index)
 {
 	leave_files(world, world->txns[index], true);
@@ -179,8 +193,10 @@ void step_txn(struct world *world)
 		check_sets(world, index);
 	else if (what < 14)
 		commit(world, txn);
-	else if (what < 18)
+	else if (what < 17)
 		restart(world, txn);
+	else if (what < 18)
+		rebase(world, index);
 	else
 		end(world, index);
 }

@@ -428,3 +428,58 @@ int txn_commit(struct txn *txn, struct tree *live, uint64_t *revision)
 	txn->revision = *revision;
 	return 0;
 }
+
+/* ---- Rebasing -------------------------------------------------------------------- */
+
+static void renew_reads(struct txn *txn, const struct tree *live)
+{
+	GTreeNode *node;
+
+	for (node = g_tree_node_first(txn->reads); node; node = g_tree_node_next(node)) {
+		const struct item *item = tree_find(live, g_tree_node_key(node));
+		struct read *read = g_tree_node_value(node);
+
+		read->directory = item && item->type == ITEM_DIRECTORY;
+		read->exists = !item ? 0 : read->directory ? item->attribute : item->create;
+		read->mod = item ? item->mod : 0;
+	}
+}
+
+static void renew_writes(struct txn *txn, const struct tree *live)
+{
+	GTreeNode *node;
+
+	for (node = g_tree_node_first(txn->writes); node; node = g_tree_node_next(node)) {
+		struct item *base = tree_find(live, g_tree_node_key(node));
+		struct item *now = tree_find(txn->view, g_tree_node_key(node));
+		struct write *write = g_tree_node_value(node);
+
+		item_unref(write->base);
+		item_unref(write->now);
+		write->base = base ? item_ref(base) : NULL;
+		write->now = now ? item_ref(now) : NULL;
+	}
+}
+
+bool txn_rebase(struct txn *txn, const struct tree *live, uint64_t revision)
+{
+	g_autoptr(GPtrArray) lines = conflicts(txn, live);
+	g_autoptr(GArray) changes = changes_new();
+	struct tree *view = tree_copy(live);
+	bool possible = txn->state == TXN_OPEN && txn->level == LEVEL_SERIALIZABLE_SNAPSHOT &&
+			lines->len == 0 && build(txn, live, changes);
+
+	tree_change(view, changes);
+	if (!possible || !is_sound(view)) {
+		tree_free(view);
+		return false;
+	}
+	tree_free(txn->view);
+	tree_free(txn->snapshot);
+	txn->view = view;
+	txn->snapshot = tree_copy(live);
+	txn->base_revision = revision;
+	renew_reads(txn, live);
+	renew_writes(txn, live);
+	return true;
+}

@@ -55,3 +55,6 @@ char *txn_conflicts_text(const struct txn *txn, const struct tree *live);
 /* 0: `live` is committed to, as *revision + 1, when there is anything to commit.
  * -ECANCELED: nothing was done. */
 int txn_commit(struct txn *txn, struct tree *live, uint64_t *revision);
+
+/* Moves to the newest snapshot and keeps the writes. False: somebody has to decide first. */
+bool txn_rebase(struct txn *txn, const struct tree *live, uint64_t revision);

@@ -76,7 +76,7 @@ static void send_request(struct kernel *kernel, uint32_t opcode, uint64_t node,
 	fuse_session_process_buf(mount.fs->session, &mount.buffer);
 }
 
-static bool is_allowed(int error)
+static bool is_allowed(const struct kernel *kernel, int error)
 {
 	static const int allowed[] = { 0,	  ENOENT, EEXIST, ENOTDIR, EISDIR,
 				       ENOTEMPTY, EINVAL, EPERM,  EACCES,  ESTALE,
@@ -87,7 +87,7 @@ static bool is_allowed(int error)
 		if (error == allowed[i])
 			return true;
 	}
-	return false;
+	return kernel->faulty && error == EIO;
 }
 
 /* The next message; notifications, which nothing waits for, are passed over. */
@@ -121,7 +121,7 @@ static bool call(struct kernel *kernel, uint32_t opcode, uint64_t node, struct p
 
 	send_request(kernel, opcode, node, parts);
 	g_assert(read_reply(kernel, ANSWER_MS));
-	g_assert(is_allowed(kernel->error));
+	g_assert(is_allowed(kernel, kernel->error));
 	return kernel->error == 0;
 }
 
@@ -233,8 +233,9 @@ static struct known *learn(struct kernel *kernel, const struct known *directory,
 		node->id = entry->nodeid;
 		node->type = entry->attr.mode & S_IFMT;
 		node->ino = entry->attr.ino;
-		node->live = directory->live ||
-			     (directory->id == FUSE_ROOT_ID && strcmp(name, "keys") == 0);
+		node->live = !kernel->faulty &&
+			     (directory->live ||
+			      (directory->id == FUSE_ROOT_ID && strcmp(name, "keys") == 0));
 		g_ptr_array_add(kernel->nodes, node);
 	}
 	g_assert(node->type == (entry->attr.mode & S_IFMT) && node->ino == entry->attr.ino);
@@ -530,7 +531,8 @@ void kernel_release(struct kernel *kernel, struct opened *file)
 
 	commit(kernel, file);
 	g_assert(call(kernel, file->directory ? FUSE_RELEASEDIR : FUSE_RELEASE, file->node->id,
-		      PART(in), nothing, nothing));
+		      PART(in), nothing, nothing) ||
+		 kernel->faulty);
 	if (file->object)
 		file->object->writers--;
 	if (file->image)
@@ -547,7 +549,7 @@ void kernel_getattr(struct kernel *kernel, struct known *node)
 	const struct object *object = object_of(kernel, node);
 
 	if (!call(kernel, FUSE_GETATTR, node->id, PART(in), nothing, nothing)) {
-		g_assert(kernel->error == ESTALE || kernel->error == ENOENT);
+		g_assert(kernel->faulty || kernel->error == ESTALE || kernel->error == ENOENT);
 		g_assert(!object || !is_there(kernel, object));
 		return;
 	}
@@ -652,6 +654,7 @@ static struct store *get_store(void)
 		store_options_init(&options);
 		options.history_revisions = 100;
 		g_assert(store_open(&options, &mount.store, &message) == 0);
+		mount.store = store_fault_new(mount.store, 0, 0);
 	}
 	return mount.store;
 }
@@ -691,7 +694,7 @@ static void start_mount(void)
 	g_assert(fs_mount(&options, mount.store, mount.registry, &mount.fs, &message) == 0);
 }
 
-struct kernel *kernel_get(void)
+struct kernel *kernel_get(unsigned failing)
 {
 	struct fuse_init_in in = { .major = 7,
 				   .minor = 36,
@@ -713,7 +716,9 @@ struct kernel *kernel_get(void)
 	g_ptr_array_add(kernel->nodes, root);
 	g_assert(call(kernel, FUSE_INIT, 0, PART(in), nothing, nothing));
 	kernel->base_nodes = count_nodes();
+	kernel->faulty = failing > 0;
 	kernel_lookup(kernel, root, "keys");
+	store_fault_set(mount.store, failing, -EIO);
 	return kernel;
 }
 
@@ -721,6 +726,7 @@ void kernel_put(struct kernel *kernel)
 {
 	gint64 end = g_get_monotonic_time() + FORGET_MS * 1000;
 
+	store_fault_set(mount.store, 0, 0);
 	forget_all(kernel);
 	/* Sessions and notices on their way hold nodes for a moment. */
 	while (count_nodes() != kernel->base_nodes && g_get_monotonic_time() < end)

@@ -47,10 +47,11 @@ struct kernel {
 	guint base_nodes; /* in the node table at the beginning */
 	GByteArray *reply;
 	int error; /* of the last reply: 0 or positive */
+	bool faulty; /* a call of the store fails: nothing is known of the tree */
 };
 
-/* A new mount on a store in memory. */
-struct kernel *kernel_get(void);
+/* A new mount on a store in memory, of which the `failing`th call fails (0: none). */
+struct kernel *kernel_get(unsigned failing);
 /* Releases and forgets everything, and ends the mount. */
 void kernel_put(struct kernel *kernel);
 

@@ -2,7 +2,8 @@
  * from the input. The session speaks over a pair of sockets in place of /dev/fuse, so every
  * reply is seen. Checked: each request is answered once, with an error that its kind may have
  * (never a write with EAGAIN, EINTR, or less than all); what is said of the live tree is what
- * a model says; nothing is left in the node table when all is forgotten. What the kernel never
+ * a model says; nothing is left in the node table when all is forgotten; the same when a
+ * call of the store fails, which the first byte says, but for the model. What the kernel never
  * does is not done here either: a node it has forgotten is not named, a handle is released
  * once, a directory is not read as a file. */
 #include "tests/fuzz/kernel.h"
@@ -199,8 +200,9 @@ static void step(struct kernel *kernel, struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct kernel *kernel = kernel_get();
 	struct input input = { data, size };
+	unsigned first = take(&input);
+	struct kernel *kernel = kernel_get(first % 4 == 0 ? first / 4 : 0);
 
 	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
 		step(kernel, &input);

@@ -142,7 +142,7 @@ static char *entry_key(uint64_t directory, const char *name)
 	return g_strdup_printf("%" G_GUINT64_FORMAT "/%s", directory, name);
 }
 
-static struct object *find_entry(struct kernel *kernel, const struct known *directory,
+static struct object *find_entry(struct kernel *kernel, const struct kernel_node *directory,
 				 const char *name)
 {
 	g_autofree char *key = entry_key(directory->ino, name);
@@ -177,7 +177,7 @@ static bool is_empty(struct kernel *kernel, uint64_t ino)
 	return true;
 }
 
-static void put_entry(struct kernel *kernel, const struct known *directory, const char *name,
+static void put_entry(struct kernel *kernel, const struct kernel_node *directory, const char *name,
 		      struct object *object)
 {
 	if (object)
@@ -189,7 +189,7 @@ static void put_entry(struct kernel *kernel, const struct known *directory, cons
 	}
 }
 
-static struct object *object_of(struct kernel *kernel, const struct known *node)
+static struct object *object_of(struct kernel *kernel, const struct kernel_node *node)
 {
 	return node->live ? g_hash_table_lookup(kernel->objects, &node->ino) : NULL;
 }
@@ -217,19 +217,19 @@ static struct object *object_new(struct kernel *kernel, uint64_t ino, unsigned t
 /* ---- Names ----------------------------------------------------------------------- */
 
 /* Counts the lookup of a reply. */
-static struct known *learn(struct kernel *kernel, const struct known *directory,
-			   const struct fuse_entry_out *entry, const char *name)
+static struct kernel_node *learn(struct kernel *kernel, const struct kernel_node *directory,
+				 const struct fuse_entry_out *entry, const char *name)
 {
-	struct known *node = NULL;
+	struct kernel_node *node = NULL;
 
 	g_assert(entry->nodeid > 0 && entry->generation == 0);
 	for (guint i = 0; i < kernel->nodes->len && !node; i++) {
-		struct known *other = kernel->nodes->pdata[i];
+		struct kernel_node *other = kernel->nodes->pdata[i];
 
 		node = other->id == entry->nodeid ? other : NULL;
 	}
 	if (!node) {
-		node = g_new0(struct known, 1);
+		node = g_new0(struct kernel_node, 1);
 		node->id = entry->nodeid;
 		node->type = entry->attr.mode & S_IFMT;
 		node->ino = entry->attr.ino;
@@ -244,7 +244,7 @@ static struct known *learn(struct kernel *kernel, const struct known *directory,
 	return node;
 }
 
-void kernel_lookup(struct kernel *kernel, struct known *directory, const char *name)
+void kernel_lookup(struct kernel *kernel, struct kernel_node *directory, const char *name)
 {
 	const struct object *object = find_entry(kernel, directory, name);
 	bool found = call(kernel, FUSE_LOOKUP, directory->id, text(name), nothing, nothing);
@@ -260,7 +260,8 @@ void kernel_lookup(struct kernel *kernel, struct known *directory, const char *n
 	learn(kernel, directory, REPLY(fuse_entry_out), name);
 }
 
-void kernel_make(struct kernel *kernel, struct known *directory, const char *name, uint32_t opcode)
+void kernel_make(struct kernel *kernel, struct kernel_node *directory, const char *name,
+		 uint32_t opcode)
 {
 	struct fuse_mkdir_in in = { .mode = 0755 };
 	bool taken = find_entry(kernel, directory, name) != NULL;
@@ -283,7 +284,7 @@ void kernel_make(struct kernel *kernel, struct known *directory, const char *nam
 	learn(kernel, directory, REPLY(fuse_entry_out), name);
 }
 
-void kernel_remove(struct kernel *kernel, struct known *directory, const char *name,
+void kernel_remove(struct kernel *kernel, struct kernel_node *directory, const char *name,
 		   uint32_t opcode)
 {
 	struct object *object = find_entry(kernel, directory, name);
@@ -299,8 +300,9 @@ void kernel_remove(struct kernel *kernel, struct known *directory, const char *n
 }
 
 /* What the kernel itself refuses is not sent. */
-static bool can_be_sent(struct kernel *kernel, const struct known *from, struct object *source,
-			const struct known *to, const struct object *target, unsigned flags)
+static bool can_be_sent(struct kernel *kernel, const struct kernel_node *from,
+			struct object *source, const struct kernel_node *to,
+			const struct object *target, unsigned flags)
 {
 	if (!from->live || !to->live)
 		return true;
@@ -313,8 +315,8 @@ static bool can_be_sent(struct kernel *kernel, const struct known *from, struct 
 	return source->type != S_IFDIR && (!target || target->type != S_IFDIR);
 }
 
-static void moved(struct kernel *kernel, const struct known *from, const char *name,
-		  const struct known *to, const char *new_name, unsigned flags)
+static void moved(struct kernel *kernel, const struct kernel_node *from, const char *name,
+		  const struct kernel_node *to, const char *new_name, unsigned flags)
 {
 	struct object *source = find_entry(kernel, from, name);
 	struct object *target = find_entry(kernel, to, new_name);
@@ -322,7 +324,7 @@ static void moved(struct kernel *kernel, const struct known *from, const char *n
 	put_entry(kernel, from, name, flags & RENAME_EXCHANGE ? target : NULL);
 	put_entry(kernel, to, new_name, source);
 	for (guint i = 0; i < kernel->nodes->len; i++) {
-		struct known *node = kernel->nodes->pdata[i];
+		struct kernel_node *node = kernel->nodes->pdata[i];
 
 		if (node->live && node->ino == source->ino)
 			node->parent = to->id;
@@ -331,8 +333,8 @@ static void moved(struct kernel *kernel, const struct known *from, const char *n
 	}
 }
 
-void kernel_rename(struct kernel *kernel, struct known *from, const char *name, struct known *to,
-		   const char *new_name, unsigned flags)
+void kernel_rename(struct kernel *kernel, struct kernel_node *from, const char *name,
+		   struct kernel_node *to, const char *new_name, unsigned flags)
 {
 	struct fuse_rename2_in in = { .newdir = to->id, .flags = flags };
 	struct object *source = find_entry(kernel, from, name);
@@ -355,7 +357,8 @@ void kernel_rename(struct kernel *kernel, struct known *from, const char *name, 
 
 /* ---- Open files ------------------------------------------------------------------ */
 
-static struct opened *add_opened(struct kernel *kernel, struct known *node, uint64_t fh, int flags)
+static struct opened *add_opened(struct kernel *kernel, struct kernel_node *node, uint64_t fh,
+				 int flags)
 {
 	struct opened *file = g_new0(struct opened, 1);
 
@@ -378,7 +381,8 @@ static void start_writing(struct opened *file, struct object *object)
 		object->uncertain = true;
 }
 
-void kernel_create(struct kernel *kernel, struct known *directory, const char *name, int flags)
+void kernel_create(struct kernel *kernel, struct kernel_node *directory, const char *name,
+		   int flags)
 {
 	struct fuse_create_in in = { .flags = (uint32_t)flags | O_CREAT, .mode = S_IFREG | 0644 };
 	struct object *object = find_entry(kernel, directory, name);
@@ -403,7 +407,7 @@ void kernel_create(struct kernel *kernel, struct known *directory, const char *n
 	start_writing(file, object);
 }
 
-void kernel_open(struct kernel *kernel, struct known *node, int flags)
+void kernel_open(struct kernel *kernel, struct kernel_node *node, int flags)
 {
 	struct fuse_open_in in = { .flags = (uint32_t)flags };
 	bool directory = node->type == S_IFDIR;
@@ -543,7 +547,7 @@ void kernel_release(struct kernel *kernel, struct opened *file)
 
 /* ---- Attributes ------------------------------------------------------------------ */
 
-void kernel_getattr(struct kernel *kernel, struct known *node)
+void kernel_getattr(struct kernel *kernel, struct kernel_node *node)
 {
 	struct fuse_getattr_in in = { 0 };
 	const struct object *object = object_of(kernel, node);
@@ -560,7 +564,7 @@ void kernel_getattr(struct kernel *kernel, struct known *node)
 		g_assert(REPLY(fuse_attr_out)->attr.size == object->value->len);
 }
 
-void kernel_chmod(struct kernel *kernel, struct known *node, unsigned mode)
+void kernel_chmod(struct kernel *kernel, struct kernel_node *node, unsigned mode)
 {
 	struct fuse_setattr_in in = { .valid = FATTR_MODE, .mode = node->type | mode };
 
@@ -569,7 +573,7 @@ void kernel_chmod(struct kernel *kernel, struct known *node, unsigned mode)
 		g_assert((REPLY(fuse_attr_out)->attr.mode & S_IFMT) == node->type);
 }
 
-void kernel_truncate(struct kernel *kernel, struct known *node, unsigned size)
+void kernel_truncate(struct kernel *kernel, struct kernel_node *node, unsigned size)
 {
 	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
 	struct object *object = object_of(kernel, node);
@@ -581,7 +585,7 @@ void kernel_truncate(struct kernel *kernel, struct known *node, unsigned size)
 		object->uncertain = true;
 }
 
-void kernel_readlink(struct kernel *kernel, struct known *node)
+void kernel_readlink(struct kernel *kernel, struct kernel_node *node)
 {
 	if (node->type == S_IFLNK)
 		call(kernel, FUSE_READLINK, node->id, nothing, nothing, nothing);
@@ -589,10 +593,10 @@ void kernel_readlink(struct kernel *kernel, struct known *node)
 
 /* ---- Forgetting ------------------------------------------------------------------ */
 
-static bool is_used(const struct kernel *kernel, const struct known *node)
+static bool is_used(const struct kernel *kernel, const struct kernel_node *node)
 {
 	for (guint i = 0; i < kernel->nodes->len; i++) {
-		if (((struct known *)kernel->nodes->pdata[i])->parent == node->id)
+		if (((struct kernel_node *)kernel->nodes->pdata[i])->parent == node->id)
 			return true;
 	}
 	for (guint i = 0; i < kernel->opened->len; i++) {
@@ -602,7 +606,7 @@ static bool is_used(const struct kernel *kernel, const struct known *node)
 	return false;
 }
 
-void kernel_forget(struct kernel *kernel, struct known *node, unsigned count)
+void kernel_forget(struct kernel *kernel, struct kernel_node *node, unsigned count)
 {
 	struct fuse_forget_in in = { .nlookup = MIN(count, node->lookups) };
 	const struct part parts[3] = { PART(in), nothing, nothing };
@@ -623,7 +627,7 @@ static void forget_all(struct kernel *kernel)
 		kernel_release(kernel, kernel->opened->pdata[0]);
 	while (kernel->nodes->len > 1) {
 		for (guint i = kernel->nodes->len; i-- > 1;) {
-			struct known *node = kernel->nodes->pdata[i];
+			struct kernel_node *node = kernel->nodes->pdata[i];
 
 			if (!is_used(kernel, node))
 				kernel_forget(kernel, node, (unsigned)node->lookups);
@@ -702,7 +706,7 @@ struct kernel *kernel_get(unsigned failing)
 				   .flags = FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
 					    FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS };
 	struct kernel *kernel = g_new0(struct kernel, 1);
-	struct known *root = g_new0(struct known, 1);
+	struct kernel_node *root = g_new0(struct kernel_node, 1);
 
 	start_mount();
 	kernel->nodes = g_ptr_array_new();

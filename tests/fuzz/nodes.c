@@ -45,12 +45,12 @@ static const char *take_name(struct input *input)
 
 /* ---- Steps ----------------------------------------------------------------------- */
 
-static struct known *take_node(struct kernel *kernel, struct input *input, unsigned type)
+static struct kernel_node *take_node(struct kernel *kernel, struct input *input, unsigned type)
 {
 	unsigned first = take(input);
 
 	for (unsigned i = 0; i < kernel->nodes->len; i++) {
-		struct known *node = kernel->nodes->pdata[(first + i) % kernel->nodes->len];
+		struct kernel_node *node = kernel->nodes->pdata[(first + i) % kernel->nodes->len];
 
 		if (node->type == type)
 			return node;
@@ -73,9 +73,9 @@ static struct opened *take_open(struct kernel *kernel, struct input *input, bool
 
 static void step_in_directory(struct kernel *kernel, struct input *input, unsigned what)
 {
-	struct known *directory = take_node(kernel, input, S_IFDIR);
+	struct kernel_node *directory = take_node(kernel, input, S_IFDIR);
 	const char *name = take_name(input);
-	struct known *other;
+	struct kernel_node *other;
 
 	switch (what) {
 	case 0:
@@ -107,7 +107,7 @@ static void step_on_node(struct kernel *kernel, struct input *input, unsigned wh
 	static const int flags[] = { O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC,
 				     O_WRONLY | O_APPEND };
 	static const unsigned types[] = { S_IFREG, S_IFDIR, S_IFLNK };
-	struct known *node = take_node(kernel, input, what == 0 ? S_IFREG : types[what % 3]);
+	struct kernel_node *node = take_node(kernel, input, what == 0 ? S_IFREG : types[what % 3]);
 
 	if (!node)
 		return;
@@ -170,7 +170,7 @@ static void step(struct kernel *kernel, struct input *input)
 {
 	unsigned what = take(input);
 	struct opened *directory;
-	struct known *node;
+	struct kernel_node *node;
 
 	switch (what % 8) {
 	case 0:

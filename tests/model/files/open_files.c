@@ -215,6 +215,8 @@ void close_file(struct world *world, struct open_file *file)
 	bool pending = file->pending;
 	uint64_t id = file->id;
 
+	if (file->old)
+		forget_unasked(world, file->txn);
 	world->process = file->process;
 	if (file->edits)
 		session_commit(world, file);

@@ -153,7 +153,7 @@ static void check_all(struct world *world)
 
 /* ---- The run --------------------------------------------------------------------- */
 
-static uint64_t all_calls, all_refused, all_commits, all_conflicts, kinds[CALL_COUNT];
+static uint64_t all_calls, all_refused, all_commits, all_conflicts, all_unasked, kinds[CALL_COUNT];
 
 static void count(const struct world *world)
 {
@@ -164,6 +164,7 @@ static void count(const struct world *world)
 	}
 	all_commits += world->commits;
 	all_conflicts += world->conflicts;
+	all_unasked += world->unasked;
 }
 
 static void run_steps(struct world *world, uint64_t steps)
@@ -244,10 +245,11 @@ uint64_t world_calls(void)
 
 void world_tell_counts(void)
 {
-	printf("%" G_GUINT64_FORMAT " calls, %" G_GUINT64_FORMAT
-	       " of them refused, %" G_GUINT64_FORMAT " transactions committed, %" G_GUINT64_FORMAT
-	       " conflicts\n",
-	       all_calls, all_refused, all_commits, all_conflicts);
+	printf("%" G_GUINT64_FORMAT " calls, %" G_GUINT64_FORMAT " of them refused\n", all_calls,
+	       all_refused);
+	printf("%" G_GUINT64_FORMAT " transactions committed, %" G_GUINT64_FORMAT
+	       " conflicts, %" G_GUINT64_FORMAT " names of later rounds not asked for\n",
+	       all_commits, all_conflicts, all_unasked);
 	for (int i = 0; i < CALL_COUNT; i++)
 		printf("%s %" G_GUINT64_FORMAT "%s", call_names[i], kinds[i],
 		       i + 1 < CALL_COUNT ? ", " : "\n");

@@ -33,6 +33,7 @@ static void unref_bytes(gpointer bytes)
 static void begin(struct txn *txn, const struct tree *live, uint64_t revision)
 {
 	txn->state = TXN_OPEN;
+	txn->rounds++;
 	txn->base_revision = revision;
 	txn->snapshot = tree_copy(live);
 	txn->view = tree_copy(live);
@@ -189,6 +190,32 @@ char *txn_reads_text(const struct txn *txn)
 			append_item(text, "list", read->mod, key, true);
 	}
 	return g_string_free(text, FALSE);
+}
+
+unsigned txn_forget_unasked(struct txn *txn, const char *reads)
+{
+	g_autofree char *text = g_strconcat("\n", reads, NULL);
+	unsigned count = 0;
+	GTreeNode *node;
+
+	if (txn->rounds == 1)
+		return 0;
+	for (node = g_tree_node_first(txn->reads); node; node = g_tree_node_next(node)) {
+		struct read *read = g_tree_node_value(node);
+		g_autofree char *line = g_strdup_printf("\nexists\t%" G_GUINT64_FORMAT "\t%s\n",
+							read->exists,
+							(char *)g_tree_node_key(node));
+		bool told = strstr(text, line);
+
+		if (read->unasked && told) {
+			read->observed |= OBSERVED_EXISTS;
+		} else if ((read->observed & OBSERVED_EXISTS) && !told) {
+			read->observed &= ~(unsigned)OBSERVED_EXISTS;
+			read->unasked = true;
+			count++;
+		}
+	}
+	return count;
 }
 
 static const char *write_name(const struct write *write)
@@ -479,6 +506,7 @@ bool txn_rebase(struct txn *txn, const struct tree *live, uint64_t revision)
 	txn->view = view;
 	txn->snapshot = tree_copy(live);
 	txn->base_revision = revision;
+	txn->rounds++;
 	renew_reads(txn, live);
 	renew_writes(txn, live);
 	return true;

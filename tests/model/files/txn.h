@@ -13,6 +13,7 @@ enum observed { OBSERVED_EXISTS = 1, OBSERVED_VALUE = 2, OBSERVED_LIST = 4 };
 struct read {
 	unsigned observed;
 	bool directory;
+	bool unasked; /* `exists`, see txn_forget_unasked() */
 	uint64_t exists, mod;
 };
 
@@ -31,6 +32,7 @@ struct txn {
 	enum level level;
 	uint64_t base_revision;
 	uint64_t revision; /* committed as */
+	unsigned rounds;   /* begun so far */
 	struct tree *snapshot, *view;
 	GTree *reads, *writes; /* by key */
 	GHashTable *orphans;   /* id -> GBytes: files that were removed while open */
@@ -46,6 +48,11 @@ void txn_observe(struct txn *txn, enum observed what, const char *key);
 void txn_observe_moved(struct txn *txn, const char *key);
 /* Does the changes in the view and keeps them as writes. */
 void txn_write(struct txn *txn, const GArray *changes);
+
+/* In a later round the kernel knows names from an earlier one, and calls that it answers with
+ * a name alone (mkdir(2) of what is there) ask for nothing: those `exists` that `reads`, the
+ * text of the mount, does not have are forgotten until it has. How many they were. */
+unsigned txn_forget_unasked(struct txn *txn, const char *reads);
 
 /* The texts of the control files; `conflicts` as lines `kind seen found key`. */
 char *txn_reads_text(const struct txn *txn);

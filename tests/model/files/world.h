@@ -63,7 +63,7 @@ struct world {
 	int process; /* that makes the call */
 	char *recent[RECENT];
 	uint64_t told;
-	uint64_t counts[CALL_COUNT], refused[CALL_COUNT], commits, conflicts;
+	uint64_t counts[CALL_COUNT], refused[CALL_COUNT], commits, conflicts, unasked;
 	bool differs;
 };
 
@@ -116,6 +116,8 @@ void keep_orphans(struct world *world, const struct place *place, const GArray *
 bool process_writes(const struct world *world, int process, uint64_t id);
 void step_txn(struct world *world); /* begins, commits, ends */
 void check_sets(struct world *world, int index);
+/* See txn_forget_unasked(). */
+void forget_unasked(struct world *world, struct txn *txn);
 void step_look(struct world *world); /* at the past, at meta/ */
 
 /* Runs `steps` of `seed` on a new mount. False: it differs. */

@@ -523,7 +523,7 @@ threads = [threading.Thread(target=opens) for i in range(8)]
 	asked ok s open 0 "$V/h/sub/deep/z" O_RDONLY
 	echo >"$T/restart"
 	cat "$V/h/x"
-	expect EISDIR open 0 "$V/h/sub" O_RDWR,O_CREAT
+	[ -d "$V/h/sub" ]
 	is "$(normalise "$T/reads" | sed 's/@[0-9]*//g')" \
 		'exists h, exists h/sub, exists h/x, value h/x'
 	rm -r "$K/h/sub"

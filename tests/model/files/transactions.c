@@ -74,33 +74,11 @@ static void check_conflicts(struct world *world, const struct txn *txn)
 		differ(world, "conflicts: expected\n%s\ngot\n%s", wanted, got);
 }
 
-/* To read on in a file of an earlier round behind its end, the kernel asks how long it is,
- * which may be taken for a look at its name. */
-static void note_asked(struct world *world, struct txn *txn, const char *reads)
-{
-	for (int i = 0; i < OPEN_MAX; i++) {
-		const struct open_file *file = &world->files[i];
-		g_autofree char *line = NULL;
-		const char *key;
-
-		if (!file->used || file->txn != txn || !file->old)
-			continue;
-		key = key_of(txn->view, file->id);
-		if (!key)
-			continue;
-		line = g_strdup_printf("exists\t%" G_GUINT64_FORMAT "\t%s\n",
-				       tree_find(txn->view, key)->create, key);
-		if (strstr(reads, line))
-			txn_observe(txn, OBSERVED_EXISTS, key);
-	}
-}
-
 void forget_unasked(struct world *world, struct txn *txn)
 {
 	call_control(world, CALL_READ_FILE, txn, "reads");
 	call_make(world);
 	world->answer.data[MIN(world->answer.size, DATA_MAX - 1)] = '\0';
-	note_asked(world, txn, world->answer.data);
 	world->unasked += txn_forget_unasked(txn, world->answer.data);
 }
 

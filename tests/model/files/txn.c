@@ -192,30 +192,52 @@ char *txn_reads_text(const struct txn *txn)
 	return g_string_free(text, FALSE);
 }
 
+static struct read *read_at(struct txn *txn, const char *key)
+{
+	const struct item *item = tree_find(txn->snapshot, key);
+	struct read *read = g_tree_lookup(txn->reads, key);
+
+	if (read)
+		return read;
+	read = g_new0(struct read, 1);
+	read->directory = item && item->type == ITEM_DIRECTORY;
+	read->exists = !item ? 0 : read->directory ? item->attribute : item->create;
+	read->mod = item ? item->mod : 0;
+	g_tree_insert(txn->reads, g_strdup(key), read);
+	return read;
+}
+
+static void take_over(struct txn *txn, const char *line)
+{
+	g_auto(GStrv) fields = g_strsplit(line, "\t", 3);
+	struct read *read;
+
+	if (g_strv_length(fields) != 3 || strcmp(fields[0], "exists") != 0)
+		return;
+	read = read_at(txn, fields[2]);
+	if (g_ascii_strtoull(fields[1], NULL, 10) == read->exists)
+		read->observed |= OBSERVED_EXISTS;
+}
+
 unsigned txn_forget_unasked(struct txn *txn, const char *reads)
 {
-	g_autofree char *text = g_strconcat("\n", reads, NULL);
-	unsigned count = 0;
+	g_auto(GStrv) lines = g_strsplit(reads, "\n", -1);
+	unsigned before = 0, after = 0;
 	GTreeNode *node;
 
 	if (txn->rounds == 1)
 		return 0;
 	for (node = g_tree_node_first(txn->reads); node; node = g_tree_node_next(node)) {
 		struct read *read = g_tree_node_value(node);
-		g_autofree char *line = g_strdup_printf("\nexists\t%" G_GUINT64_FORMAT "\t%s\n",
-							read->exists,
-							(char *)g_tree_node_key(node));
-		bool told = strstr(text, line);
 
-		if (read->unasked && told) {
-			read->observed |= OBSERVED_EXISTS;
-		} else if ((read->observed & OBSERVED_EXISTS) && !told) {
-			read->observed &= ~(unsigned)OBSERVED_EXISTS;
-			read->unasked = true;
-			count++;
-		}
+		before += read->observed & OBSERVED_EXISTS;
+		read->observed &= ~(unsigned)OBSERVED_EXISTS;
 	}
-	return count;
+	for (char **line = lines; *line; line++)
+		take_over(txn, *line);
+	for (node = g_tree_node_first(txn->reads); node; node = g_tree_node_next(node))
+		after += ((struct read *)g_tree_node_value(node))->observed & OBSERVED_EXISTS;
+	return before - MIN(before, after);
 }
 
 static const char *write_name(const struct write *write)

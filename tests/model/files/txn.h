@@ -13,7 +13,6 @@ enum observed { OBSERVED_EXISTS = 1, OBSERVED_VALUE = 2, OBSERVED_LIST = 4 };
 struct read {
 	unsigned observed;
 	bool directory;
-	bool unasked; /* `exists`, see txn_forget_unasked() */
 	uint64_t exists, mod;
 };
 
@@ -50,8 +49,10 @@ void txn_observe_moved(struct txn *txn, const char *key);
 void txn_write(struct txn *txn, const GArray *changes);
 
 /* In a later round the kernel knows names from an earlier one, and calls that it answers with
- * a name alone (mkdir(2) of what is there) ask for nothing: those `exists` that `reads`, the
- * text of the mount, does not have are forgotten until it has. How many they were. */
+ * a name alone (mkdir(2) of what is there) ask for nothing; reading on behind the end of what
+ * was opened in an earlier round asks for more. So those `exists` are taken over from `reads`,
+ * the text of the mount, when they have the revision of the snapshot. How many were not asked
+ * for. */
 unsigned txn_forget_unasked(struct txn *txn, const char *reads);
 
 /* The texts of the control files; `conflicts` as lines `kind seen found key`. */

@@ -456,6 +456,7 @@ void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 		return;
 	info->direct_io = 1;
 	handle = handle_new(fs, node, info->flags);
+	handle->opener = fuse_req_ctx(req)->uid;
 	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
 	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
 			node->control->action != act_commit;
@@ -557,14 +558,19 @@ static int text_revision(struct handle *handle, fuse_req_t req, GString **ret)
 	return 0;
 }
 
-/* Begins a transaction: once for each handle, whatever it reads again (see control_read). */
+/* Begins a transaction: once for each handle, whatever it reads again (see control_read). It
+ * belongs to the reading process, with the rights of who opened: where these are two users,
+ * there is none, since neither could tell what it does for the other. */
 static int text_new(struct handle *handle, fuse_req_t req, GString **ret)
 {
-	g_autoptr(credentials) credentials = caller_credentials(req);
+	g_autoptr(credentials) credentials = NULL;
 	g_autoptr(txn) txn = NULL;
-	int r = registry_begin(handle->fs->registry, NULL, fuse_req_ctx(req)->pid, credentials,
-			       &txn);
+	int r;
 
+	if (fuse_req_ctx(req)->uid != handle->opener)
+		return -EACCES;
+	credentials = caller_credentials(req);
+	r = registry_begin(handle->fs->registry, NULL, fuse_req_ctx(req)->pid, credentials, &txn);
 	if (r < 0)
 		return r;
 	*ret = g_string_new(txn_name(txn));

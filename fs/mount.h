@@ -119,6 +119,7 @@ struct handle {
 	GBytes *text;		      /* lock: made at a READ from the beginning */
 	char *key;		      /* lock: of control/history: what was asked for */
 	bool begun;		      /* lock: commit or message was written */
+	uid_t opener;		      /* set once */
 	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */
 	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
 	uint64_t seen_revision;	 /* of fs->poll_lock: it, or compaction_steps, at the last READ */

@@ -14,6 +14,7 @@
 #include "fs/watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -228,6 +229,8 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 		tree_open(fs, req, node, info);
 	else if (node->kind == NODE_PAST)
 		past_open(fs, req, node, info);
+	else if (node->kind == NODE_META && (info->flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+		reply_error(req, -EROFS); /* as all that would change it */
 	else
 		control_open(fs, req, node, info);
 }

@@ -9,6 +9,7 @@
  * slots, so that one process can hold several at once and tests can look at the mount between
  * any two calls. */
 #define _GNU_SOURCE
+#include "fsop_pass.h"
 #include "fsop_words.h"
 
 #include <dirent.h>
@@ -657,6 +658,9 @@ static const struct op {
 	{ "flock", op_flock },
 	{ "lock", op_lock },
 	{ "alarm", op_alarm },
+	{ "offer", op_offer },
+	{ "fetch", op_fetch },
+	{ "openat", op_openat },
 };
 
 static int run_op(const char *name, char **args)

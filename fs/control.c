@@ -7,6 +7,7 @@
 #include "fs/commit.h"
 #include "fs/eval.h"
 #include "fs/forget.h"
+#include "fs/gate.h"
 #include "fs/history.h"
 #include "fs/loop.h"
 #include "fs/meta.h"
@@ -373,6 +374,8 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 		reply_error(req, r);
 		return;
 	}
+	if (txn_is_large(txn))
+		loop_step_down();
 	txn_end(txn);
 	names_changed(fs, &change);
 	notifier_when_told(fs->pages, reply_ended, req);
@@ -456,7 +459,6 @@ void control_open(struct fs *fs, fuse_req_t req, struct node *node, struct fuse_
 		return;
 	info->direct_io = 1;
 	handle = handle_new(fs, node, info->flags);
-	handle->opener = fuse_req_ctx(req)->uid;
 	/* What does nothing at FLUSH need not hear of every dup2(2) and close(2) of a shell. */
 	info->noflush = (info->flags & O_ACCMODE) == O_RDONLY ||
 			node->control->action != act_commit;
@@ -490,10 +492,50 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 	return r;
 }
 
+/* A READ that makes the handle's text. */
+struct reading {
+	struct handle *handle;
+	fuse_req_t req;
+	size_t size;
+	off_t offset;
+};
+
+static void make_and_read(void *arg)
+{
+	g_autofree struct reading *reading = arg;
+	struct handle *handle = reading->handle;
+	g_autoptr(GBytes) text = NULL;
+	int r = text_of(handle, reading->req, &text);
+
+	if (r == 0)
+		r = handle_charge(handle, g_bytes_get_size(text));
+	if (r < 0) {
+		reply_error(reading->req, r);
+		return;
+	}
+	pthread_mutex_lock(&handle->lock);
+	g_clear_pointer(&handle->text, g_bytes_unref);
+	handle->text = g_bytes_ref(text);
+	pthread_mutex_unlock(&handle->lock);
+	reply_bytes(reading->req, text, reading->size, reading->offset);
+}
+
+static void read_new_text(const struct reading *reading)
+{
+	struct handle *handle = reading->handle;
+	struct reading *kept = g_memdup2(reading, sizeof(*reading));
+
+	/* Those of a transaction grow with what it did. */
+	if (handle->node->txn)
+		gate_run(handle->fs->gate, handle->opener, make_and_read, kept);
+	else
+		make_and_read(kept);
+}
+
 void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 {
-	GBytes *text = NULL;
-	int r = 0;
+	const struct reading reading = { handle, req, size, offset };
+	g_autoptr(GBytes) text = NULL;
 
 	if (handle->eval) {
 		eval_read(handle, req, size, offset);
@@ -507,19 +549,10 @@ void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offs
 	if (handle->text && (offset > 0 || handle->node->control->text == text_new))
 		text = g_bytes_ref(handle->text);
 	pthread_mutex_unlock(&handle->lock);
-	if (!text) {
-		r = text_of(handle, req, &text);
-		if (r < 0) {
-			reply_error(req, r);
-			return;
-		}
-		pthread_mutex_lock(&handle->lock);
-		g_clear_pointer(&handle->text, g_bytes_unref);
-		handle->text = g_bytes_ref(text);
-		pthread_mutex_unlock(&handle->lock);
-	}
-	reply_bytes(req, text, size, offset);
-	g_bytes_unref(text);
+	if (text)
+		reply_bytes(req, text, size, offset);
+	else
+		read_new_text(&reading);
 }
 
 static int text_readme(struct handle *handle, fuse_req_t req, GString **ret)

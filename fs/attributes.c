@@ -20,6 +20,12 @@ static void set_time(struct timespec *time, int64_t ns)
 	time->tv_nsec = ns - time->tv_sec * 1000000000;
 }
 
+static void set_size(struct stat *attributes, uint64_t size_bytes)
+{
+	attributes->st_size = (off_t)size_bytes;
+	attributes->st_blocks = (blkcnt_t)((size_bytes + 511) / 512);
+}
+
 void record_attributes(const struct tree *tree, const struct record *record,
 		       struct stat *attributes)
 {
@@ -29,8 +35,7 @@ void record_attributes(const struct tree *tree, const struct record *record,
 	attributes->st_nlink = 1;
 	attributes->st_uid = record->uid;
 	attributes->st_gid = record->gid;
-	attributes->st_size = (off_t)record->size_bytes;
-	attributes->st_blocks = (blkcnt_t)((record->size_bytes + 511) / 512);
+	set_size(attributes, record->size_bytes);
 	attributes->st_blksize = 4096;
 	set_time(&attributes->st_mtim, record->mtime_ns);
 	set_time(&attributes->st_ctim, record->ctime_ns);
@@ -83,7 +88,7 @@ static void show_own(struct fs *fs, fuse_req_t req, struct node *node, struct st
 		return;
 	session_overlay_attributes(own, attributes);
 	if (node_state(&fs->nodes, node) == NODE_RESERVED || session_is_pending(own))
-		attributes->st_size = (off_t)session_size(own);
+		set_size(attributes, session_size(own));
 	session_unref(own);
 }
 
@@ -204,7 +209,7 @@ static void reply_attributes(struct fs *fs, fuse_req_t req, struct node *node,
 	}
 	/* SEEK_END by the writer: the size it has written, not the committed one. */
 	if (handle && handle->session)
-		attributes.st_size = (off_t)session_size(handle->session);
+		set_size(&attributes, session_size(handle->session));
 	fuse_reply_attr(req, &attributes,
 			asked && observed ? TIMEOUT_LONG : tree_attribute_timeout(fs, node, epoch));
 	if (live_directory)

@@ -23,6 +23,8 @@
 /* ---- The notifier --------------------------------------------------------------- */
 
 enum { TELL_WAIT_US = 10000, STOP_WAIT_S = 2 };
+/* For a new round, whose reads depend on it: on a busy machine ten milliseconds are short. */
+enum { TELL_ROUND_WAIT_US = 1000000 };
 
 /* Who waits until names are told: called by the notifier or, when that takes too long, by
  * the housekeeper, whoever is first. */
@@ -190,7 +192,8 @@ void notifier_forget_pages(struct notifier *notifier, uint64_t node_id)
 	push_notice(notifier, notice);
 }
 
-void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg)
+static void when_told_within(struct notifier *notifier, int64_t wait_us, notifier_done_fn *done,
+			     void *arg)
 {
 	struct waiting_done *waiting;
 	struct notice *notice;
@@ -205,8 +208,13 @@ void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void 
 	waiting->arg = arg;
 	notice = g_new0(struct notice, 1);
 	notice->waiting = waiting;
-	housekeeper_call_later(notifier->fs->housekeeper, TELL_WAIT_US, call_once, waiting);
+	housekeeper_call_later(notifier->fs->housekeeper, wait_us, call_once, waiting);
 	push_notice(notifier, notice);
+}
+
+void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg)
+{
+	when_told_within(notifier, TELL_WAIT_US, done, arg);
 }
 
 /* ---- Attributes ----------------------------------------------------------------- */
@@ -647,7 +655,7 @@ static void names_told(void *arg)
 {
 	struct told *told = arg;
 
-	notifier_when_told(told->fs->pages, told->done, told->arg);
+	when_told_within(told->fs->pages, TELL_ROUND_WAIT_US, told->done, told->arg);
 	g_free(told);
 }
 
@@ -656,5 +664,5 @@ void tree_when_told(struct fs *fs, notifier_done_fn *done, void *arg)
 	struct told *told = g_new(struct told, 1);
 
 	*told = (struct told){ fs, done, arg };
-	notifier_when_told(fs->notifier, names_told, told);
+	when_told_within(fs->notifier, TELL_ROUND_WAIT_US, names_told, told);
 }

@@ -51,7 +51,8 @@ typedef void notifier_done_fn(void *arg);
  * nobody else shall be. Often before this returns. */
 void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg);
 
-/* notifier_when_told of names and pages. */
+/* notifier_when_told of names and pages, at most a second from now for each: for a new round
+ * of a transaction, which must not find names of the old one. */
 void tree_when_told(struct fs *fs, notifier_done_fn *done, void *arg);
 
 /* Attributes as stat(2) shows them, and changes of them. */

@@ -7,6 +7,7 @@
 #include "fs/commit.h"
 #include "fs/eval.h"
 #include "fs/forget.h"
+#include "fs/gate.h"
 #include "fs/history.h"
 #include "fs/loop.h"
 #include "fs/meta.h"
@@ -373,6 +374,8 @@ void control_rmdir(struct fs *fs, fuse_req_t req, struct node *parent, const cha
 		reply_error(req, r);
 		return;
 	}
+	if (txn_is_large(txn))
+		loop_step_down();
 	txn_end(txn);
 	names_changed(fs, &change);
 	notifier_when_told(fs->pages, reply_ended, req);
@@ -504,31 +507,50 @@ static int obtain_name(struct handle *handle, fuse_req_t req, GBytes **ret)
 	return r;
 }
 
-/* The text as of the last READ from its beginning. */
-static int obtain_text(struct handle *handle, fuse_req_t req, off_t offset, GBytes **ret)
-{
-	int r;
+/* A READ that makes the handle's text. */
+struct reading {
+	struct handle *handle;
+	fuse_req_t req;
+	size_t size;
+	off_t offset;
+};
 
-	if (handle->node->control->text == text_new)
-		return obtain_name(handle, req, ret);
-	pthread_mutex_lock(&handle->lock);
-	*ret = handle->text && offset > 0 ? g_bytes_ref(handle->text) : NULL;
-	pthread_mutex_unlock(&handle->lock);
-	if (*ret)
-		return 0;
-	r = text_of(handle, req, ret);
-	if (r < 0)
-		return r;
+static void make_and_read(void *arg)
+{
+	g_autofree struct reading *reading = arg;
+	struct handle *handle = reading->handle;
+	g_autoptr(GBytes) text = NULL;
+	int r = text_of(handle, reading->req, &text);
+
+	if (r == 0)
+		r = handle_charge(handle, g_bytes_get_size(text));
+	if (r < 0) {
+		reply_error(reading->req, r);
+		return;
+	}
 	pthread_mutex_lock(&handle->lock);
 	g_clear_pointer(&handle->text, g_bytes_unref);
-	handle->text = g_bytes_ref(*ret);
+	handle->text = g_bytes_ref(text);
 	pthread_mutex_unlock(&handle->lock);
-	return 0;
+	reply_bytes(reading->req, text, reading->size, reading->offset);
+}
+
+static void read_new_text(const struct reading *reading)
+{
+	struct handle *handle = reading->handle;
+	struct reading *kept = g_memdup2(reading, sizeof(*reading));
+
+	/* Those of a transaction grow with what it did. */
+	if (handle->node->txn)
+		gate_run(handle->fs->gate, handle->opener, make_and_read, kept);
+	else
+		make_and_read(kept);
 }
 
 void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)
 {
-	GBytes *text = NULL;
+	const struct reading reading = { handle, req, size, offset };
+	g_autoptr(GBytes) text = NULL;
 	int r = 0;
 
 	if (handle->eval) {
@@ -539,13 +561,19 @@ void control_read(struct handle *handle, fuse_req_t req, size_t size, off_t offs
 		audit_read(handle, req, size, offset);
 		return;
 	}
-	r = obtain_text(handle, req, offset, &text);
-	if (r < 0) {
-		reply_error(req, r);
-		return;
+	if (handle->node->control->text == text_new) {
+		r = obtain_name(handle, req, &text);
+	} else if (offset > 0) {
+		pthread_mutex_lock(&handle->lock);
+		text = handle->text ? g_bytes_ref(handle->text) : NULL;
+		pthread_mutex_unlock(&handle->lock);
 	}
-	reply_bytes(req, text, size, offset);
-	g_bytes_unref(text);
+	if (r < 0)
+		reply_error(req, r);
+	else if (text)
+		reply_bytes(req, text, size, offset);
+	else
+		read_new_text(&reading);
 }
 
 static int text_readme(struct handle *handle, fuse_req_t req, GString **ret)
@@ -584,14 +612,19 @@ static int text_revision(struct handle *handle, fuse_req_t req, GString **ret)
 	return 0;
 }
 
-/* Begins a transaction: once for each handle, whatever it reads again (see obtain_name). */
+/* Begins a transaction: once for each handle, whatever it reads again (see obtain_name). It
+ * belongs to the reading process, with the rights of who opened: where these are two users,
+ * there is none, since neither could tell what it does for the other. */
 static int text_new(struct handle *handle, fuse_req_t req, GString **ret)
 {
-	g_autoptr(credentials) credentials = caller_credentials(req);
+	g_autoptr(credentials) credentials = NULL;
 	g_autoptr(txn) txn = NULL;
-	int r = registry_begin(handle->fs->registry, NULL, fuse_req_ctx(req)->pid, credentials,
-			       &txn);
+	int r;
 
+	if (fuse_req_ctx(req)->uid != handle->opener)
+		return -EACCES;
+	credentials = caller_credentials(req);
+	r = registry_begin(handle->fs->registry, NULL, fuse_req_ctx(req)->pid, credentials, &txn);
 	if (r < 0)
 		return r;
 	*ret = g_string_new(txn_name(txn));

@@ -2,7 +2,7 @@
  * rewinddir; cookies are indices into it, so that a directory emptied while it is listed
  * misses nothing. */
 #include "fs/control.h"
-#include "fs/loop.h"
+#include "fs/gate.h"
 #include "fs/meta.h"
 #include "fs/past.h"
 #include "fs/session.h"
@@ -102,13 +102,26 @@ static uint64_t shown_ino(const struct node *node)
 	return node->tree ? tree_ino(node->tree, node->ino) : control_node_ino(node);
 }
 
+/* What a listing takes in memory, about: records come without their values. */
+static uint64_t listing_bytes(const GPtrArray *entries)
+{
+	uint64_t bytes = 0;
+
+	for (guint i = 0; i < entries->len; i++) {
+		const struct listed_entry *entry = g_ptr_array_index(entries, i);
+
+		bytes += sizeof(*entry) + sizeof(void *) + strlen(entry->name) + 16;
+		bytes += entry->record ? sizeof(struct record) : 0;
+	}
+	return bytes;
+}
+
 static int pin_listing(struct handle *handle)
 {
 	g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(listed_entry_free);
 	struct node *node = handle->node;
 	int r;
 
-	loop_step_down(); /* a directory may be large, and be on the disk */
 	add_entry(entries, ".", RECORD_DIRECTORY, shown_ino(node));
 	add_entry(entries, "..", RECORD_DIRECTORY, 1);
 	if (node->kind == NODE_KEY)
@@ -119,6 +132,8 @@ static int pin_listing(struct handle *handle)
 		r = meta_list(handle->fs, node, entries);
 	else
 		r = control_list(handle->fs, node, entries);
+	if (r == 0)
+		r = handle_charge(handle, listing_bytes(entries));
 	if (r < 0)
 		return r;
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
@@ -198,20 +213,52 @@ static void fill_page(struct page *page, struct handle *handle, off_t offset, bo
 	}
 }
 
-void tree_readdir(struct handle *handle, fuse_req_t req, size_t size, off_t offset, bool plus)
+/* A READDIR(PLUS). */
+struct reading {
+	struct handle *handle;
+	fuse_req_t req;
+	size_t size;
+	off_t offset;
+	bool plus;
+};
+
+static void read_entries(const struct reading *reading, bool pin)
 {
-	g_autofree char *buffer = g_malloc(size);
-	struct page page = { req, buffer, size, 0 };
+	g_autofree char *buffer = g_malloc(reading->size);
+	struct page page = { reading->req, buffer, reading->size, 0 };
+	struct handle *handle = reading->handle;
 	int r = 0;
 
 	pthread_mutex_lock(&handle->lock);
-	if (offset == 0 || !handle->entries)
+	if (pin)
 		r = pin_listing(handle);
 	if (r == 0)
-		fill_page(&page, handle, offset, plus);
+		fill_page(&page, handle, reading->offset, reading->plus);
 	pthread_mutex_unlock(&handle->lock);
 	if (r < 0)
-		reply_error(req, r);
+		reply_error(reading->req, r);
 	else
-		fuse_reply_buf(req, page.buffer, page.used);
+		fuse_reply_buf(reading->req, page.buffer, page.used);
+}
+
+static void pin_and_read(void *arg)
+{
+	read_entries(arg, true);
+	g_free(arg);
+}
+
+void tree_readdir(struct handle *handle, fuse_req_t req, size_t size, off_t offset, bool plus)
+{
+	const struct reading reading = { handle, req, size, offset, plus };
+	bool pin;
+
+	pthread_mutex_lock(&handle->lock);
+	pin = offset == 0 || !handle->entries;
+	pthread_mutex_unlock(&handle->lock);
+	/* A directory may be large, and be on the disk. */
+	if (pin)
+		gate_run(handle->fs->gate, handle->opener, pin_and_read,
+			 g_memdup2(&reading, sizeof(reading)));
+	else
+		read_entries(&reading, false);
 }

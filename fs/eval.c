@@ -11,6 +11,7 @@
 
 #include "fs/commit.h"
 #include "fs/fs.h"
+#include "fs/gate.h"
 #include "fs/session.h"
 
 #include <errno.h>
@@ -18,6 +19,9 @@
 
 const char eval_usage[] = "eval runs programs: open it read-write, write one, read its reply; "
 			  "from a shell: commitfs eval MNT < PROGRAM\n";
+
+/* Shorter ones, without trees, take less than a millisecond. */
+#define LONG_TEXT_BYTES 4096
 
 enum eval_state {
 	EVAL_COLLECTING, /* what is written is added to the text */
@@ -57,6 +61,7 @@ struct run {
 	bool json;
 	GString *reply;
 	int outcome;
+	gint charged_kib; /* atomic: to the opener, for what it found */
 };
 
 struct eval *eval_new(struct fs *fs, struct credentials *opener)
@@ -150,6 +155,7 @@ static void settle(void *arg)
 	GArray *asking;
 
 	pthread_mutex_lock(&eval->lock);
+	eval->charged_bytes += (int64_t)run->charged_kib * 1024;
 	asking = settle_locked(eval, run->reply, run->outcome);
 	pthread_mutex_unlock(&eval->lock);
 	for (guint i = 0; i < asking->len; i++)
@@ -188,6 +194,19 @@ static void program_done(const struct program_result *result, void *arg)
 		settle(run);
 }
 
+/* However many programs run at once, what they find is charged while they find it. */
+static int charge_found(void *arg, uint64_t bytes)
+{
+	struct run *run = arg;
+	gint kib = (gint)((bytes + 1023) / 1024);
+	int r = registry_charge(run->eval->fs->registry, run->eval->opener->uid,
+				(int64_t)kib * 1024);
+
+	if (r == 0)
+		g_atomic_int_add(&run->charged_kib, kib);
+	return r;
+}
+
 static void submit(struct run *run, struct program *program)
 {
 	struct fs *fs = run->eval->fs;
@@ -195,6 +214,8 @@ static void submit(struct run *run, struct program *program)
 	program->checked = true;
 	program->checked_reads = true;
 	program->max_output_bytes = registry_get_options(fs->registry)->limits.max_values_bytes;
+	program->charge = charge_found;
+	program->charge_arg = run;
 	store_submit(fs->store, program, program_done, run);
 }
 
@@ -250,6 +271,30 @@ static void run_text(struct eval *eval)
 		submit(run, program);
 }
 
+/* What is long, or looks at whole trees, may take long. */
+static bool may_take_long(struct eval *eval)
+{
+	bool may;
+
+	pthread_mutex_lock(&eval->lock);
+	may = eval->text->len > LONG_TEXT_BYTES || strstr(eval->text->str, "prefix");
+	pthread_mutex_unlock(&eval->lock);
+	return may;
+}
+
+static void run_held(void *arg)
+{
+	run_text(arg);
+}
+
+static void start(struct eval *eval)
+{
+	if (may_take_long(eval))
+		gate_run(eval->fs->gate, eval->opener->uid, run_held, eval);
+	else
+		run_text(eval);
+}
+
 static struct eval *find_asking(struct fs *fs, fuse_req_t req)
 {
 	struct eval *found = NULL;
@@ -280,7 +325,7 @@ static void run_again(fuse_req_t req, struct node *node, const char *name, int f
 
 	g_assert(eval); /* it holds the request */
 	if (!session_wait_for_release(fs, req, node, name, SESSION_ANY, flags, run_again))
-		run_text(eval);
+		start(eval);
 }
 
 /* ---- Requests ------------------------------------------------------------------- */
@@ -317,7 +362,7 @@ static void ask(struct handle *handle, const struct asking *asking)
 	/* What was closed before is seen by the program. */
 	else if (run && !session_wait_for_release(handle->fs, asking->req, handle->node, NULL,
 						  SESSION_ANY, 0, run_again))
-		run_text(eval);
+		start(eval);
 }
 
 void eval_read(struct handle *handle, fuse_req_t req, size_t size, off_t offset)

@@ -4,6 +4,7 @@
 #include "fs/commit.h"
 #include "fs/control.h"
 #include "fs/forget.h"
+#include "fs/gate.h"
 #include "fs/housekeeper.h"
 #include "fs/lock.h"
 #include "fs/loop.h"
@@ -74,6 +75,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->requests = requests_new();
 	fs->locks = lock_table_new();
+	fs->gate = gate_new();
 	fs->scratch = scratch_names_new(options->scratch);
 	view_keep_scratch(fs->live->view, registry, commit_seen, fs);
 	node_table_init(&fs->nodes, registry, control_root());
@@ -214,7 +216,9 @@ void fs_free(struct fs *fs)
 	fs->housekeeper = NULL;
 	watch_hub_stop(fs->watch);
 	lock_table_end(fs->locks);
+	store_drain(fs->store);
 	drop_handles(fs);
+	store_drain(fs->store);
 	store_watch(fs->store, NULL, NULL);
 	store_on_lead(fs->store, NULL, NULL);
 	if (fs->notifier && (!notifier_free(fs->notifier) || !notifier_free(fs->pages)))
@@ -225,6 +229,7 @@ void fs_free(struct fs *fs)
 	watch_hub_free(fs->watch);
 	tree_unref(fs->meta);
 	lock_table_free(fs->locks);
+	gate_free(fs->gate);
 	warn_of_scratch(fs);
 	scratch_names_free(fs->scratch);
 	view_free(fs->live->view);

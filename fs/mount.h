@@ -14,6 +14,7 @@ struct housekeeper;
 struct requests;
 struct watcher;
 struct watch_hub;
+struct gate;
 struct lock_table;
 struct scratch_names;
 
@@ -35,6 +36,7 @@ struct fs {
 	struct housekeeper *housekeeper; /* set once */
 	struct requests *requests;	 /* set once: counts them */
 	struct lock_table *locks;	 /* set once */
+	struct gate *gate;		 /* set once */
 	struct scratch_names *scratch;	 /* set once */
 	uid_t owner_uid;		 /* set once: who mounted */
 	gid_t owner_gid;		 /* set once */
@@ -100,6 +102,8 @@ struct handle {
 	struct fs *fs;
 	struct node *node; /* held */
 	int flags;	   /* of open(2) */
+	uid_t opener;	   /* set once, before the reply to the open */
+	gint charged;	   /* atomic: KiB that its opener is charged for what it holds */
 	gint locked;	   /* atomic: something was locked through it */
 
 	/* Keys. */
@@ -131,11 +135,17 @@ struct handle {
 struct handle *handle_new(struct fs *fs, struct node *node, int flags);
 void handle_free(struct handle *handle);
 
+/* From now on it holds `bytes` in memory, in all: a value, a listing or a text. What is small
+ * costs no more than the open file does anyway, and is free. -EDQUOT: that is more than its
+ * opener may have; then it is charged as before. */
+int handle_charge(struct handle *handle, uint64_t bytes);
+
 static inline struct handle *handle_of(const struct fuse_file_info *info)
 {
 	return (struct handle *)(uintptr_t)info->fh;
 }
 
-/* Replies to OPEN or OPENDIR; frees the handle when nobody waits any more, since then no
- * RELEASE will come. */
+/* Replies to OPEN or OPENDIR, with an error where the handle's value is more than its opener
+ * may have; frees the handle then, and when nobody waits any more, since no RELEASE will
+ * come. */
 void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_info *info);

@@ -3,6 +3,7 @@
 #include "fs/tree.h"
 
 #include "fs/commit.h"
+#include "fs/loop.h"
 #include "fs/scratch.h"
 #include "fs/session.h"
 
@@ -641,6 +642,18 @@ static int rename_reserved(struct fs *fs, struct node *node, struct node *new_pa
 	return r;
 }
 
+static bool is_directory(struct fs *fs, struct node *parent, const char *name)
+{
+	struct node *node;
+	bool is;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	node = node_child_locked(&fs->nodes, parent, name);
+	is = node && node->type == RECORD_DIRECTORY;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return is;
+}
+
 void tree_rename(struct fs *fs, fuse_req_t req, struct node *parent, const char *name,
 		 struct node *new_parent, const char *new_name, unsigned flags)
 {
@@ -661,6 +674,8 @@ void tree_rename(struct fs *fs, fuse_req_t req, struct node *parent, const char 
 		reply_error(req, -ENOTEMPTY);
 		return;
 	}
+	if (!live && is_directory(fs, parent, name))
+		loop_step_down(); /* everything below is read */
 	request = name_request_new(fs, req, OP_RENAME, parent, name);
 	request->op.flags = flags;
 	request->new_name = g_strdup(new_name);

@@ -7,6 +7,7 @@
 #include "fs/control.h"
 #include "fs/eval.h"
 #include "fs/lock.h"
+#include "fs/loop.h"
 #include "fs/meta.h"
 #include "fs/past.h"
 #include "fs/session.h"
@@ -14,6 +15,7 @@
 #include "fs/watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -228,6 +230,8 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 		tree_open(fs, req, node, info);
 	else if (node->kind == NODE_PAST)
 		past_open(fs, req, node, info);
+	else if (node->kind == NODE_META && (info->flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+		reply_error(req, -EROFS); /* as all that would change it */
 	else
 		control_open(fs, req, node, info);
 }
@@ -355,6 +359,8 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off
 static void op_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
 {
 	(void)id;
+	if (handle_of(info)->charged > 0)
+		loop_step_down(); /* giving back what is large takes long, too */
 	handle_free(handle_of(info));
 	reply_error(req, 0);
 }

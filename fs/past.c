@@ -56,11 +56,9 @@ static int check_directory(struct fs *fs, fuse_req_t req, struct node *directory
 	if (now && now->type == RECORD_DIRECTORY && rights_equal(now, directory->past))
 		return 0;
 	*lasting = false;
-	if (rights_of_owner(req))
-		return 0;
-	return now && now->type == RECORD_DIRECTORY && rights_allow(req, now, RIGHT_SEARCH) ?
-		       0 :
-		       -EACCES;
+	if (now && now->type == RECORD_DIRECTORY)
+		return rights_allow(req, now, RIGHT_SEARCH) ? 0 : -EACCES;
+	return rights_of_owner(req) ? 0 : -EACCES; /* gone */
 }
 
 static int check_way(struct fs *fs, fuse_req_t req, struct node *directory, bool *lasting)

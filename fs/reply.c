@@ -99,6 +99,20 @@ struct handle *handle_new(struct fs *fs, struct node *node, int flags)
 		txn_hold(txn_in_use(node, flags));
 	return handle;
 }
+
+enum { KIB = 1024, FREE_KIB = 16 };
+
+int handle_charge(struct handle *handle, uint64_t bytes)
+{
+	gint kib = bytes <= FREE_KIB * KIB ? 0 : (gint)MIN((bytes + KIB - 1) / KIB, G_MAXINT);
+	gint had = g_atomic_int_get(&handle->charged);
+	int r = registry_charge(handle->fs->registry, handle->opener, (int64_t)(kib - had) * KIB);
+
+	if (r == 0)
+		g_atomic_int_add(&handle->charged, kib - had);
+	return r;
+}
+
 void handle_free(struct handle *handle)
 {
 	struct fs *fs = handle->fs;
@@ -130,6 +144,7 @@ void handle_free(struct handle *handle)
 	g_clear_pointer(&handle->text, g_bytes_unref);
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
 	snapshot_unref(handle->snapshot);
+	handle_charge(handle, 0);
 	g_free(handle->key);
 	forgetting_unref(handle->forgetting);
 	record_unref(handle->record);
@@ -139,8 +154,32 @@ void handle_free(struct handle *handle)
 	g_free(handle);
 }
 
+/* Of the value that it holds from the open on. */
+static uint64_t value_size(const struct handle *handle)
+{
+	GBytes *value = handle->session ? session_value(handle->session) :
+			handle->value	? g_bytes_ref(handle->value) :
+					  NULL;
+	uint64_t size = value ? g_bytes_get_size(value) : 0;
+
+	if (value)
+		g_bytes_unref(value);
+	if (handle->record && handle->record->value)
+		size += g_bytes_get_size(handle->record->value);
+	return size;
+}
+
 void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_info *info)
 {
+	int r;
+
+	handle->opener = fuse_req_ctx(req)->uid;
+	r = handle_charge(handle, value_size(handle));
+	if (r < 0) {
+		handle_free(handle);
+		reply_error(req, r);
+		return;
+	}
 	info->fh = (uintptr_t)handle;
 	if (fuse_reply_open(req, info) != 0)
 		handle_free(handle);

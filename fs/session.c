@@ -250,11 +250,15 @@ static uint64_t size_after(const struct session *session, const struct edit *edi
 	return edit->offset;
 }
 
+/* What an edit costs beside its data: many are of a byte. */
+#define EDIT_BYTES ((uint64_t)128)
+
 /* What a session keeps in memory: its image, and the edits that are not committed. */
 static int charge_locked(struct session *session, uint64_t size, const struct edit *edit)
 {
 	uint64_t kept = session->replace || !edit->data ? 0 : g_bytes_get_size(edit->data);
-	int64_t wanted = (int64_t)(size + session->uncommitted_bytes + kept);
+	uint64_t edits = session->replace ? 0 : (session->edits->len + 1) * EDIT_BYTES;
+	int64_t wanted = (int64_t)(size + session->uncommitted_bytes + kept + edits);
 	int r = registry_charge(session->fs->registry, session->author->uid,
 				wanted - session->charged_bytes);
 

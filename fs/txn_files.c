@@ -2,6 +2,7 @@
 #include "fs/txn_files.h"
 
 #include "fs/commit.h"
+#include "fs/loop.h"
 #include "fs/tree.h"
 
 #include <fcntl.h>
@@ -54,6 +55,12 @@ static void commit_done(int error, void *arg)
 		reply_told(written);
 }
 
+static void step_down_for(struct txn *txn)
+{
+	if (txn_is_large(txn))
+		loop_step_down();
+}
+
 static const char unwritten[] = "commit: opened for writing and closed without a byte written";
 
 void act_commit(struct handle *handle, fuse_req_t req, const char *data, size_t size)
@@ -66,6 +73,7 @@ void act_commit(struct handle *handle, fuse_req_t req, const char *data, size_t 
 	written->fs = handle->fs;
 	written->req = req;
 	written->size = size;
+	step_down_for(handle->node->txn);
 	txn_clear_last_error(handle->node->txn, unwritten);
 	txn_commit(handle->node->txn, data, size, commit_done, written);
 }
@@ -124,6 +132,7 @@ void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t
 	struct restarting *restarting = g_new(struct restarting, 1);
 
 	(void)data;
+	step_down_for(handle->node->txn);
 	*restarting = (struct restarting){ handle, req, size };
 	txn_take_turn(handle->node->txn, restart_now, restarting);
 }
@@ -131,6 +140,7 @@ void act_restart(struct handle *handle, fuse_req_t req, const char *data, size_t
 void act_rebase(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	(void)data;
+	step_down_for(handle->node->txn);
 	new_round(handle, req, size, txn_rebase);
 }
 

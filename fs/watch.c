@@ -565,8 +565,7 @@ int text_watch(struct handle *handle, fuse_req_t req, GString **ret)
 	return 0;
 }
 
-/* `PREFIX [FROM_REVISION]`: a last word of digits behind a blank is the revision. */
-static int parse_watch(const char *data, size_t size, char **ret_prefix, uint64_t *ret_from)
+int watch_parse(const char *data, size_t size, char **ret_prefix, uint64_t *ret_from)
 {
 	size_t length = size > 0 && data[size - 1] == '\n' ? size - 1 : size, begin = length;
 
@@ -594,7 +593,7 @@ void act_watch(struct handle *handle, fuse_req_t req, const char *data, size_t s
 	struct watcher *watcher = handle->watcher;
 	g_autofree char *prefix = NULL;
 	uint64_t from;
-	int r = watcher ? parse_watch(data, size, &prefix, &from) : -EBADF;
+	int r = watcher ? watch_parse(data, size, &prefix, &from) : -EBADF;
 
 	if (r == 0) {
 		struct watch_hub *hub = watcher->hub;

@@ -8,6 +8,10 @@ text_fn text_watch;
 /* A write to it: from where on it watches what. */
 action_fn act_watch;
 
+/* `PREFIX [FROM_REVISION]`: a last word of digits behind a blank is the revision (0: there is
+ * none), the rest an escaped key (caller frees). -EINVAL: it is not so. */
+int watch_parse(const char *data, size_t size, char **ret_prefix, uint64_t *ret_from);
+
 struct watch_hub *watch_hub_new(struct fs *fs);
 /* Answers who waits, and ends its thread. */
 void watch_hub_stop(struct watch_hub *hub);

@@ -20,19 +20,19 @@
 #include <sched.h>
 #include <string.h>
 
-#define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 /* Names and values that one program changes, what it supersedes included. */
 #define PROGRAM_BYTES_MAX ((uint64_t)1024 * 1024 * 1024)
 /* How often the leader yields for those who are likely to come: without it, clients fall
  * apart into two half groups that wait for each other. */
 #define YIELDS_MAX 50
+/* Who submits leads no longer than that, if others can: it may have more to do. */
+#define LEAD_MAX_NS ((int64_t)20 * 1000 * 1000)
 
 struct job {
-	struct job *next;
+	struct waiting waiting; /* first: jobs are cut off the queue as a list of these */
 	struct program *program;
 	program_done_fn *done;
 	void *arg;
-	uint64_t bytes;
 	int64_t submitted_ns;
 	struct evaluation evaluation;
 	struct log_entry *commit;    /* NULL: it changes nothing */
@@ -53,19 +53,9 @@ struct group {
 	bool changed;
 };
 
-void committer_init(struct committer *committer, struct local *local, const struct log_entry *last)
+static struct job *next_job(const struct job *job)
 {
-	*committer = (struct committer){ .local = local, .log = log_place_after(last) };
-	pthread_mutex_init(&committer->lock, NULL);
-	committer->last = &committer->first;
-	committer->cache = cache_new();
-}
-
-void committer_done(struct committer *committer)
-{
-	g_assert(!committer->first && !committer->leading);
-	cache_free(committer->cache);
-	pthread_mutex_destroy(&committer->lock);
+	return (struct job *)job->waiting.next;
 }
 
 void committer_get_metrics(const struct committer *committer, struct store_metrics *ret)
@@ -120,6 +110,18 @@ static int add_commit(struct group *group, struct job *job, struct overlay *over
 	return 0;
 }
 
+/* Programs of a user who keeps the committer for long wait for others'. */
+static void note_cost(struct committer *committer, const struct job *job, int64_t began_ns)
+{
+	int64_t now_ns = timing_now_ns();
+
+	if (!queue_is_costly(now_ns - began_ns))
+		return;
+	pthread_mutex_lock(&committer->lock);
+	queue_note_cost(&committer->queue, job->waiting.uid, now_ns - began_ns, now_ns);
+	pthread_mutex_unlock(&committer->lock);
+}
+
 static void run_job(struct group *group, struct job *job)
 {
 	const struct store_options *options = &group->local->options;
@@ -127,7 +129,7 @@ static void run_job(struct group *group, struct job *job)
 					       PROGRAM_BYTES_MAX };
 	g_autoptr(overlay) overlay = overlay_new_program(group->overlay, &limits);
 	struct evaluation *evaluation = &job->evaluation;
-	int64_t time_ns = local_now_ns();
+	int64_t time_ns = local_now_ns(), began_ns = timing_now_ns();
 	int r;
 
 	job->depends_on_uncommitted = group->changed;
@@ -142,6 +144,7 @@ static void run_job(struct group *group, struct job *job)
 			evaluation_fail(evaluation, r);
 	}
 	evaluation_finish(evaluation, group->revision);
+	note_cost(&group->local->committer, job, began_ns);
 }
 
 /* ---- One group ------------------------------------------------------------------ */
@@ -175,7 +178,7 @@ static void fail_group(struct group *group, int error)
 	if (error != -ENOSPC)
 		g_atomic_int_set(&group->local->read_only, 1);
 	cache_clear(group->local->committer.cache);
-	for (struct job *job = group->jobs; job; job = job->next) {
+	for (struct job *job = group->jobs; job; job = next_job(job)) {
 		if (job->commit || job->depends_on_uncommitted)
 			evaluation_fail(&job->evaluation, error);
 		g_clear_pointer(&job->commit, log_entry_free);
@@ -209,7 +212,7 @@ static void finish_group(struct group *group)
 	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);
 	compactor_revision_grew(&group->local->compactor, group->revision);
 	__atomic_fetch_add(&committer->groups, 1, __ATOMIC_RELAXED);
-	for (struct job *job = group->jobs; job; job = job->next) {
+	for (struct job *job = group->jobs; job; job = next_job(job)) {
 		if (!job->commit)
 			continue;
 		__atomic_fetch_add(&committer->commits, 1, __ATOMIC_RELAXED);
@@ -224,7 +227,7 @@ static void evaluate_group(struct group *group)
 {
 	bool read_only = g_atomic_int_get(&group->local->read_only);
 
-	for (struct job *job = group->jobs; job; job = job->next) {
+	for (struct job *job = group->jobs; job; job = next_job(job)) {
 		evaluation_init(&job->evaluation);
 		if (read_only)
 			evaluation_fail(&job->evaluation, -EROFS);
@@ -251,7 +254,7 @@ static void answer(struct group *group)
 
 	timing_note_group(metrics, timing);
 	for (struct job *job = group->jobs; job; job = next) {
-		next = job->next;
+		next = next_job(job);
 		timing_note_program(metrics, timing, job->submitted_ns);
 		job->done(&job->evaluation.result, job->arg);
 		if (job->commit && local->options.slow_ms)
@@ -286,33 +289,14 @@ static void commit_group(struct committer *committer, struct job *jobs)
 	answer(&group);
 }
 
-/* ---- The queue ------------------------------------------------------------------ */
+/* ---- Leading -------------------------------------------------------------------- */
 
-/* Cuts the first programs off the queue, as many as make a group. */
-static struct job *cut_queue(struct committer *committer)
+/* The next group, or NULL: then the caller leads no more. True: they are heavy. */
+static bool take_group(struct committer *committer, struct job **ret)
 {
-	struct job *jobs = committer->first;
-	struct job **end = &committer->first;
-	uint64_t bytes = 0;
+	struct waiting *cut;
 	gint count = 0;
-
-	while (*end && (count == 0 || bytes + (*end)->bytes <= GROUP_BYTES_MAX)) {
-		bytes += (*end)->bytes;
-		end = &(*end)->next;
-		count++;
-	}
-	committer->first = *end;
-	if (!committer->first)
-		committer->last = &committer->first;
-	*end = NULL;
-	g_atomic_int_add(&committer->waiting, -count);
-	return jobs;
-}
-
-/* The next group, or NULL: then the caller leads no more. */
-static struct job *take_group(struct committer *committer)
-{
-	struct job *jobs = NULL;
+	bool heavy;
 
 	for (int i = 0; i < YIELDS_MAX; i++) {
 		gint waiting = g_atomic_int_get(&committer->waiting);
@@ -322,44 +306,179 @@ static struct job *take_group(struct committer *committer)
 		sched_yield();
 	}
 	pthread_mutex_lock(&committer->lock);
-	if (committer->first)
-		jobs = cut_queue(committer);
-	else
+	heavy = queue_take(&committer->queue, timing_now_ns(), &cut);
+	for (const struct waiting *job = cut; job && !heavy; job = job->next)
+		count++;
+	g_atomic_int_add(&committer->waiting, -count);
+	if (!cut) {
 		committer->leading = false;
+		pthread_cond_broadcast(&committer->idle);
+		if (committer->stop || queue_due_ns(&committer->queue) < INT64_MAX)
+			pthread_cond_signal(&committer->wake); /* it takes them up */
+	}
 	pthread_mutex_unlock(&committer->lock);
-	return jobs;
+	*ret = (struct job *)cut;
+	return heavy;
+}
+
+static void note_heavy_group(struct committer *committer, int64_t began_ns)
+{
+	int64_t now_ns = timing_now_ns();
+
+	pthread_mutex_lock(&committer->lock);
+	queue_heavy_done(&committer->queue, now_ns - began_ns, now_ns);
+	pthread_mutex_unlock(&committer->lock);
+}
+
+/* True: the thread leads from now on. */
+static bool hand_over(struct committer *committer)
+{
+	bool handed_over;
+
+	pthread_mutex_lock(&committer->lock);
+	handed_over = queue_due_ns(&committer->queue) <= timing_now_ns();
+	committer->handed_over = handed_over;
+	if (handed_over)
+		pthread_cond_signal(&committer->wake);
+	pthread_mutex_unlock(&committer->lock);
+	return handed_over;
+}
+
+/* Commits what waits, for no longer than LEAD_MAX_NS unless `forever`. */
+static void lead(struct committer *committer, bool forever)
+{
+	int64_t began_ns = timing_now_ns();
+	struct job *jobs;
+
+	for (;;) {
+		int64_t taken_ns = timing_now_ns();
+		bool heavy = take_group(committer, &jobs);
+
+		if (!jobs)
+			return;
+		commit_group(committer, jobs);
+		if (heavy)
+			note_heavy_group(committer, taken_ns);
+		if (!forever && timing_now_ns() - began_ns > LEAD_MAX_NS && hand_over(committer))
+			return;
+	}
 }
 
 /* True when the caller leads from now on. */
 static bool enqueue(struct committer *committer, struct job *job)
 {
-	bool lead;
+	bool leads;
 
 	pthread_mutex_lock(&committer->lock);
-	*committer->last = job;
-	committer->last = &job->next;
-	g_atomic_int_inc(&committer->waiting);
-	lead = !committer->leading;
+	if (!queue_add(&committer->queue, &job->waiting, job->submitted_ns))
+		g_atomic_int_inc(&committer->waiting);
+	leads = !committer->leading;
 	committer->leading = true;
 	pthread_mutex_unlock(&committer->lock);
-	return lead;
+	return leads;
 }
 
 void committer_submit(struct committer *committer, struct program *program, program_done_fn *done,
 		      void *arg)
 {
 	struct job *job = g_new0(struct job, 1);
-	struct job *jobs;
 
 	job->program = program;
 	job->done = done;
 	job->arg = arg;
-	job->bytes = program_bytes(program);
+	job->waiting.bytes = program_bytes(program);
+	job->waiting.uid = program->credentials->uid;
 	job->submitted_ns = timing_now_ns();
 	if (!enqueue(committer, job))
 		return;
 	if (committer->lead)
 		committer->lead(committer->lead_arg);
-	while ((jobs = take_group(committer)))
-		commit_group(committer, jobs);
+	lead(committer, false);
+}
+
+/* ---- The thread ----------------------------------------------------------------- */
+
+/* Whether to lead now; otherwise waits until that may have changed. Under the lock. */
+static bool wait_to_lead(struct committer *committer)
+{
+	int64_t due_ns = queue_due_ns(&committer->queue);
+	struct timespec due = { .tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000 };
+
+	if (committer->handed_over)
+		return true;
+	if (committer->leading || due_ns == INT64_MAX) {
+		if (!committer->stop || committer->leading)
+			pthread_cond_wait(&committer->wake, &committer->lock);
+		return false;
+	}
+	if (due_ns > timing_now_ns()) {
+		pthread_cond_timedwait(&committer->wake, &committer->lock, &due);
+		return false;
+	}
+	return true;
+}
+
+static bool is_idle(const struct committer *committer)
+{
+	return !committer->leading && queue_due_ns(&committer->queue) == INT64_MAX;
+}
+
+static void *lead_in_turn(void *arg)
+{
+	struct committer *committer = arg;
+
+	pthread_mutex_lock(&committer->lock);
+	while (!committer->stop || !is_idle(committer)) {
+		if (!wait_to_lead(committer))
+			continue;
+		committer->handed_over = false;
+		committer->leading = true;
+		pthread_mutex_unlock(&committer->lock);
+		lead(committer, true);
+		pthread_mutex_lock(&committer->lock);
+	}
+	pthread_mutex_unlock(&committer->lock);
+	return NULL;
+}
+
+/* ---- Life ----------------------------------------------------------------------- */
+
+void committer_init(struct committer *committer, struct local *local, const struct log_entry *last)
+{
+	pthread_condattr_t attributes;
+
+	*committer = (struct committer){ .local = local, .log = log_place_after(last) };
+	pthread_mutex_init(&committer->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&committer->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	pthread_cond_init(&committer->idle, NULL);
+	queue_init(&committer->queue);
+	committer->cache = cache_new();
+	if (pthread_create(&committer->thread, NULL, lead_in_turn, committer) != 0)
+		g_error("cannot start the thread that commits");
+}
+
+void committer_drain(struct committer *committer)
+{
+	pthread_mutex_lock(&committer->lock);
+	while (!is_idle(committer))
+		pthread_cond_wait(&committer->idle, &committer->lock);
+	pthread_mutex_unlock(&committer->lock);
+}
+
+void committer_done(struct committer *committer)
+{
+	pthread_mutex_lock(&committer->lock);
+	committer->stop = true;
+	pthread_cond_signal(&committer->wake);
+	pthread_mutex_unlock(&committer->lock);
+	pthread_join(committer->thread, NULL);
+	g_assert(!committer->leading);
+	queue_done(&committer->queue);
+	cache_free(committer->cache);
+	pthread_cond_destroy(&committer->wake);
+	pthread_cond_destroy(&committer->idle);
+	pthread_mutex_destroy(&committer->lock);
 }

@@ -21,6 +21,7 @@ struct store_engine {
 	void (*evaluate)(struct store *store, const struct program *program, program_done_fn *done,
 			 void *arg);
 	void (*on_lead)(struct store *store, store_lead_fn *lead, void *arg);
+	void (*drain)(struct store *store);
 	int (*read_log)(struct store *store, uint64_t revision, struct log_entry **ret);
 	int (*list_log)(struct store *store, uint64_t from_revision, store_log_fn *visit,
 			void *arg);

@@ -362,13 +362,13 @@ void evaluate_path(struct evaluation *evaluation, const struct program *program,
 		   struct overlay *overlay, int64_t now_ns)
 {
 	struct program_result *result = &evaluation->result;
-	uint64_t output_left = program->max_output_bytes;
+	struct output_room room = { .program = program, .left_bytes = program->max_output_bytes };
 	struct action action = { .overlay = overlay,
 				 .credentials = program->credentials,
 				 .checked = program->checked,
 				 .checked_reads = program->checked_reads,
 				 .now_ns = now_ns,
-				 .output_left = &output_left };
+				 .room = &room };
 
 	if (result->error < 0)
 		return;

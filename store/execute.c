@@ -388,7 +388,7 @@ int action_tell_previous(struct action *action, struct record *found)
 	if (r < 0)
 		return r;
 	return output_add(action->output, action->overlay, action->op->key, found, false,
-			  action->output_left);
+			  action->room);
 }
 
 static int op_put(struct action *action)

@@ -11,9 +11,9 @@ struct action {
 	bool checked;
 	bool checked_reads;
 	int64_t now_ns;
-	char *way;	       /* the key in the way, owned; NULL: that of the operation */
-	struct output *output; /* what it has to tell; NULL: nobody asks */
-	uint64_t *output_left; /* bytes that may still be told */
+	char *way;		  /* the key in the way, owned; NULL: that of the operation */
+	struct output *output;	  /* what it has to tell; NULL: nobody asks */
+	struct output_room *room; /* for that */
 };
 
 /* Runs the operation; as overlay_apply. */

@@ -188,6 +188,11 @@ static int purge(struct store *store, const char *key, store_compaction_fn *prog
 	return compactor_purge(&local_of(store)->compactor, key, progress, arg);
 }
 
+static void drain(struct store *store)
+{
+	committer_drain(&local_of(store)->committer);
+}
+
 static void on_lead(struct store *store, store_lead_fn *lead, void *arg)
 {
 	struct committer *committer = &local_of(store)->committer;
@@ -506,6 +511,7 @@ const struct store_engine local_engine = {
 	.evaluate = evaluate,
 	.read_log = read_log,
 	.on_lead = on_lead,
+	.drain = drain,
 	.list_log = list_log,
 	.get_log_span = get_log_span,
 	.read_log_text = read_log_text,

@@ -232,6 +232,14 @@ static int check_directory(const char *path, char **ret_message)
 	return 0;
 }
 
+static int refuse_newer(const char *path, uint64_t format, char **ret_message)
+{
+	return refuse(ret_message, -EPROTO,
+		      g_strdup_printf("cannot open store '%s': it has format %" G_GUINT64_FORMAT
+				      ", this release knows formats up to %u; use a newer release",
+				      path, format, LAYOUT_FORMAT));
+}
+
 static int check_marker(int fd, const char *path, char **ret_message)
 {
 	char text[128] = "";
@@ -246,10 +254,7 @@ static int check_marker(int fd, const char *path, char **ret_message)
 					      "in it does not say so",
 					      path, MARKER_NAME));
 	if (format > LAYOUT_FORMAT)
-		return refuse(ret_message, -EPROTO,
-			      g_strdup_printf("cannot open store '%s': it has format %u, this "
-					      "release knows formats up to %u; use a newer release",
-					      path, format, LAYOUT_FORMAT));
+		return refuse_newer(path, format, ret_message);
 	if (format < LAYOUT_FORMAT_OLDEST)
 		return refuse(ret_message, -EPROTO,
 			      g_strdup_printf("cannot open store '%s': it has format %u, of before "
@@ -415,7 +420,7 @@ static int read_meta(struct local *local, char **ret_message)
 
 	r = layout_get_number(layout, layout->newest, META_FORMAT, &format);
 	if (r == 0 && format > LAYOUT_FORMAT)
-		return refuse_errno(ret_message, "open", path, -EPROTO);
+		return refuse_newer(path, format, ret_message);
 	if (r == 0)
 		r = layout_get_number(layout, layout->newest, META_REVISION, &local->revision);
 	if (r == 0)

@@ -10,6 +10,7 @@
 #define OWN_REVISION UINT64_MAX
 /* What a key costs beside its bytes and its value's. */
 #define FOUND_BYTES (sizeof(struct found) + sizeof(struct record) + sizeof(void *))
+#define CHARGED_AT_ONCE ((uint64_t)65536)
 
 static void found_free(gpointer data)
 {
@@ -55,15 +56,36 @@ static struct record *told_record(struct overlay *overlay, const char *key, stru
 	return copy;
 }
 
+/* Charges ahead, since most outputs are small. */
+static int take_room(struct output_room *room, uint64_t bytes)
+{
+	const struct program *program = room->program;
+	uint64_t more = MAX(bytes, CHARGED_AT_ONCE);
+	int r = 0;
+
+	if (bytes > room->left_bytes)
+		return -EDQUOT;
+	if (program->charge && bytes > room->charged_bytes) {
+		r = program->charge(program->charge_arg, more);
+		if (r < 0)
+			return r;
+		room->charged_bytes += more;
+	}
+	if (program->charge)
+		room->charged_bytes -= bytes;
+	room->left_bytes -= bytes;
+	return 0;
+}
+
 int output_add(struct output *output, struct overlay *overlay, const char *key,
-	       struct record *record, bool bare, uint64_t *left)
+	       struct record *record, bool bare, struct output_room *room)
 {
 	uint64_t bytes = strlen(key) + FOUND_BYTES + (bare ? 0 : record->size_bytes);
 	struct found *found;
+	int r = take_room(room, bytes);
 
-	if (bytes > *left)
-		return -EDQUOT;
-	*left -= bytes;
+	if (r < 0)
+		return r;
 	if (!output->found)
 		output->found = g_ptr_array_new_with_free_func(found_free);
 	found = g_new(struct found, 1);

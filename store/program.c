@@ -123,6 +123,9 @@ void op_add_edit(struct op *op, enum edit_kind kind, uint64_t offset, GBytes *da
 	g_ptr_array_add(op->edits, edit);
 }
 
+/* What a compare counts for: it takes as long as that much to write. */
+#define COMPARE_BYTES ((uint64_t)100)
+
 static uint64_t ops_bytes(const GPtrArray *ops)
 {
 	uint64_t bytes = 0;
@@ -144,7 +147,8 @@ static uint64_t ops_bytes(const GPtrArray *ops)
 
 uint64_t program_bytes(const struct program *program)
 {
-	return ops_bytes(program->then_ops) + ops_bytes(program->else_ops);
+	return ops_bytes(program->then_ops) + ops_bytes(program->else_ops) +
+	       program->compares->len * COMPARE_BYTES;
 }
 
 static bool ops_write(const GPtrArray *ops)

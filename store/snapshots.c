@@ -18,13 +18,6 @@
 
 #define NAME_FORMAT 1
 
-struct snapshot_name {
-	char *name;
-	uint64_t revision;
-	int64_t time_ns;
-	uid_t uid;
-};
-
 /* ---- Those held ----------------------------------------------------------------- */
 
 void open_snapshots_init(struct open_snapshots *open)
@@ -300,8 +293,8 @@ static char *meta_key(const char *name)
 	return g_strconcat(META_SNAPSHOT_PREFIX, name, NULL);
 }
 
-static int decode_name(const char *key, size_t key_size, const char *bytes, size_t size,
-		       struct snapshot_name **ret)
+int snapshot_name_decode(const char *key, size_t key_size, const char *bytes, size_t size,
+			 struct snapshot_name **ret)
 {
 	struct reader reader = reader_of(bytes, size);
 	struct snapshot_name name = { 0 };
@@ -324,7 +317,7 @@ static int load_name(const char *key, size_t key_size, const char *bytes, size_t
 	struct snapshot_name *name;
 	int r;
 
-	r = decode_name(key, key_size, bytes, size, &name);
+	r = snapshot_name_decode(key, key_size, bytes, size, &name);
 	if (r == 0)
 		g_ptr_array_add(names->names, name);
 	return r;

@@ -65,6 +65,11 @@ void store_on_lead(struct store *store, store_lead_fn *lead, void *arg)
 	store->engine->on_lead(store, lead, arg);
 }
 
+void store_drain(struct store *store)
+{
+	store->engine->drain(store);
+}
+
 int store_log_list(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg)
 {
 	return store->engine->list_log(store, from_revision, visit, arg);

@@ -267,6 +267,9 @@ struct credentials *credentials_copy(const struct credentials *credentials);
 void credentials_free(struct credentials *credentials); /* accepts NULL */
 DEFINE_AUTOPTR(credentials, credentials_free);
 
+/* Asked before outputs take so many bytes more in memory: 0, or -EDQUOT. From any thread. */
+typedef int program_charge_fn(void *arg, uint64_t bytes);
+
 /* A program: when all compares hold the then-operations run in order, otherwise the
  * else-operations; atomically, under one revision if they change anything. Whatever the
  * compares say it never removes a directory that is not empty, never writes below one
@@ -282,9 +285,11 @@ struct program {
 	bool checked;			 /* permissions are checked at the revision */
 	bool checked_reads;		 /* those to read, too */
 	uint64_t max_output_bytes;	 /* of keys and values in outputs: -EDQUOT; 0: no outputs */
-	char *id;			 /* of the transaction, for the log; NULL: none */
-	char *message;			 /* for the log; NULL: none */
-	void *origin;			 /* the submitter's, handed to watchers; not owned */
+	program_charge_fn *charge;	 /* NULL: nobody is asked */
+	void *charge_arg;
+	char *id;      /* of the transaction, for the log; NULL: none */
+	char *message; /* for the log; NULL: none */
+	void *origin;  /* the submitter's, handed to watchers; not owned */
 };
 
 /* An empty program on behalf of a copy of `credentials`. */
@@ -370,6 +375,9 @@ void store_submit(struct store *store, struct program *program, program_done_fn 
  * submit. Set before the first submit. */
 typedef void store_lead_fn(void *arg);
 void store_on_lead(struct store *store, store_lead_fn *lead, void *arg);
+
+/* Waits until everybody who has submitted is answered. */
+void store_drain(struct store *store);
 
 /* Evaluates the compares of `program` on the newest state without applying anything and
  * calls done before it returns. */

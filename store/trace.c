@@ -215,6 +215,7 @@ static const struct store_engine trace_engine = {
 	.evaluate = evaluate,
 	.read_log = read_log,
 	.on_lead = wrapper_on_lead,
+	.drain = wrapper_drain,
 	.list_log = list_log,
 	.get_log_span = get_log_span,
 	.read_log_text = read_log_text,

@@ -42,8 +42,7 @@ static int get_found(struct action *action, const char *key, struct record *reco
 	}
 	r = bare ? 0 : action_check_read(action, record);
 	if (r == 0)
-		r = output_add(action->output, action->overlay, key, record, bare,
-			       action->output_left);
+		r = output_add(action->output, action->overlay, key, record, bare, action->room);
 	return action_refuse(action, key, r);
 }
 
@@ -120,7 +119,7 @@ static int tell_removal(struct action *action, const char *key, struct record *r
 	r = action_check_read(action, record);
 	if (r < 0)
 		return r;
-	return output_add(action->output, action->overlay, key, record, false, action->output_left);
+	return output_add(action->output, action->overlay, key, record, false, action->room);
 }
 
 /* The history needs what is superseded as a whole, as does whoever wants to be told. */

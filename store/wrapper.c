@@ -81,6 +81,11 @@ void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg)
 	store_on_lead(inner_of(store), lead, arg);
 }
 
+void wrapper_drain(struct store *store)
+{
+	store_drain(inner_of(store));
+}
+
 int wrapper_list_log(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg)
 {
 	return store_log_list(inner_of(store), from_revision, visit, arg);

@@ -27,6 +27,7 @@ void wrapper_evaluate(struct store *store, const struct program *program, progra
 		      void *arg);
 int wrapper_read_log(struct store *store, uint64_t revision, struct log_entry **ret);
 void wrapper_on_lead(struct store *store, store_lead_fn *lead, void *arg);
+void wrapper_drain(struct store *store);
 int wrapper_list_log(struct store *store, uint64_t from_revision, store_log_fn *visit, void *arg);
 int wrapper_get_log_span(struct store *store, uint64_t *ret_begin, uint64_t *ret_end);
 int wrapper_read_log_text(struct store *store, uint64_t offset, size_t size, GString *out);

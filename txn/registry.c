@@ -64,7 +64,8 @@ void registry_options_init(struct registry_options *options)
 
 /* ---- Owners --------------------------------------------------------------------- */
 
-/* Watches the owner's end. False: it has ended already. Under the lock. */
+/* Watches the owner's end. False: it has ended already. Under the lock, or before it is
+ * registered. */
 static bool watch_owner(struct registry *registry, struct txn *txn)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = txn->number };
@@ -99,7 +100,7 @@ static bool was_used(struct txn *txn)
 	return used;
 }
 
-/* Gives an unused transaction to the nearest living heir. Under the lock. */
+/* Gives an unused transaction to the nearest living heir. As watch_owner. */
 static bool pass_on(struct registry *registry, struct txn *txn)
 {
 	if (!txn->inherited || was_used(txn))
@@ -518,12 +519,8 @@ static int admit(struct registry *registry, struct txn *txn)
 		return -EEXIST;
 	if (g_hash_table_size(registry->by_name) >= registry->options.max_transactions)
 		return -EDQUOT;
-	if (txn->owned && !watch_owner(registry, txn) && !pass_on(registry, txn))
-		return -ESRCH;
-	if (accounts_charge(registry->accounts, txn->credentials->uid, &one) < 0) {
-		unwatch_owner(txn);
+	if (accounts_charge(registry->accounts, txn->credentials->uid, &one) < 0)
 		return -EDQUOT;
-	}
 	if (!txn->owned)
 		txn->timeout_s = registry->options.idle_timeout_s;
 	txn->registered = true;
@@ -574,11 +571,16 @@ static int try_begin(struct registry *registry, const char *name, pid_t tid,
 	r = find_owner(txn, name, tid);
 	if (r < 0)
 		return r;
+	/* Before the lock: it reads /proc, which may be slow, and others begin meanwhile. */
+	if (txn->owned && !watch_owner(registry, txn) && !pass_on(registry, txn))
+		return -ESRCH;
 	pthread_mutex_lock(&registry->lock);
 	r = admit(registry, txn);
 	pthread_mutex_unlock(&registry->lock);
-	if (r < 0)
+	if (r < 0) {
+		unwatch_owner(txn);
 		return r;
+	}
 	if (is_due_first(registry, txn))
 		registry_wake(registry);
 	*ret = g_steal_pointer(&txn);

@@ -453,6 +453,18 @@ static const struct view_class txn_class = {
 
 /* ---- Life ----------------------------------------------------------------------- */
 
+enum { LARGE_ITEMS = 1000 };
+
+bool txn_is_large(struct txn *txn)
+{
+	bool large;
+
+	pthread_mutex_lock(&txn->lock);
+	large = txn->read_items + overlay_keys(txn->writes) > LARGE_ITEMS;
+	pthread_mutex_unlock(&txn->lock);
+	return large;
+}
+
 void txn_clear_round_locked(struct txn *txn)
 {
 	struct account reads = { .reads = -txn->charged.reads };

@@ -271,6 +271,8 @@ int64_t txn_begun_ns(const struct txn *txn);
 uint64_t txn_base_revision(struct txn *txn); /* of the snapshot of this round */
 struct view *txn_view(struct txn *txn);	     /* borrowed: lives as long as the transaction */
 enum txn_state txn_state(struct txn *txn);
+/* It has read or written so much that to commit or to forget that takes long. */
+bool txn_is_large(struct txn *txn);
 /* Grows with every restart: what was opened in an earlier round is stale. */
 uint64_t txn_round(struct txn *txn);
 

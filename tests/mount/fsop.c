@@ -10,6 +10,7 @@
  * any two calls. */
 #define _GNU_SOURCE
 #include "fsop_posix.h"
+#include "fsop_pass.h"
 #include "fsop_words.h"
 
 #include <dirent.h>
@@ -666,6 +667,9 @@ static const struct op {
 	{ "many", op_many },
 	{ "walk", op_walk },
 	{ "empty", op_empty },
+	{ "offer", op_offer },
+	{ "fetch", op_fetch },
+	{ "openat", op_openat },
 };
 
 static int run_op(const char *name, char **args)

@@ -514,6 +514,25 @@ threads = [threading.Thread(target=opens) for i in range(8)]
 	cat "$V/d/x"
 	is "$(normalise "$T/reads")" 'exists d, exists d/x, value d/x'
 }
+@test "restart: what is in use further down is gone or recorded again, directories too" {
+	mkdir -p "$K/h/sub/deep"
+	echo 1 >"$K/h/x"
+	echo 1 >"$K/h/sub/deep/z"
+	begin
+	process s
+	asked ok s open 0 "$V/h/sub/deep/z" O_RDONLY
+	echo >"$T/restart"
+	cat "$V/h/x"
+	[ -d "$V/h/sub" ]
+	is "$(normalise "$T/reads" | sed 's/@[0-9]*//g')" \
+		'exists h, exists h/sub, exists h/x, value h/x'
+	rm -r "$K/h/sub"
+	echo >"$T/restart"
+	cat "$V/h/x"
+	gone "$V/h/sub"
+	expect ok mkdir "$V/h/sub"
+	rm -r "$K/h"
+}
 @test "restart: a working directory is used again, and what is read in it recorded" {
 	begin
 	process w

@@ -54,6 +54,22 @@ python() {
 	is "$(cat "$K/own" "$K/kept")" ownkept
 }
 
+# What it sees of itself
+
+@test "a writer's stat has the blocks of the size it shows" {
+	head -c 5000 /dev/zero >"$K/f"
+	python "
+	def seen(status): return status.st_size, status.st_blocks
+	fd = os.open(K + '/f', os.O_WRONLY | os.O_TRUNC)
+	assert seen(os.fstat(fd)) == (0, 0), os.fstat(fd)
+	os.write(fd, b'x' * 600)
+	assert seen(os.fstat(fd)) == (600, 2), os.fstat(fd)
+	assert seen(os.stat(K + '/f')) == (600, 2)
+	os.close(fd)
+	assert seen(os.stat(K + '/f')) == (600, 2)
+	"
+}
+
 # Names that are reserved
 
 @test "who opens a name that another user has reserved with 0600 is refused" {

@@ -1,4 +1,5 @@
 /* Stores on disk: opening, refusing to open, crashes, damage, and a full disk. */
+#include "store/layout.h"
 #include "tests/unit/store_test.h"
 
 #include <dirent.h>
@@ -86,6 +87,26 @@ static void expect_refused(int error, const char *words)
 }
 
 /* ---- Opening -------------------------------------------------------------------- */
+
+/* The marker in the directory may have been copied from an older store. */
+Test(store_durability, refuses_a_database_of_a_newer_format)
+{
+	g_autofree char *database = g_build_filename(path, "db", NULL), *message = NULL;
+	rocksdb_writebatch_t *batch;
+	struct store *store = NULL;
+	struct layout layout = { 0 };
+	char *error = NULL;
+
+	create();
+	cr_assert_eq(layout_open(&layout, database, LAYOUT_OPEN, &error), 0);
+	batch = rocksdb_writebatch_create();
+	layout_batch_number(&layout, batch, META_FORMAT, LAYOUT_FORMAT + 1);
+	cr_assert_eq(layout_write(&layout, batch, true), 0);
+	rocksdb_writebatch_destroy(batch);
+	layout_close(&layout, true);
+	cr_expect_eq(try_open(&store, &message), -EPROTO);
+	cr_expect_not_null(strstr(message, "use a newer release"), "%s", message);
+}
 
 Test(store_durability, what_was_committed_is_there_again)
 {

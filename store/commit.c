@@ -195,17 +195,9 @@ static void write_change(const struct layout *layout, rocksdb_writebatch_t *batc
 void commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
 		  const struct log_entry *commit)
 {
-	g_autoptr(GBytes) log = log_encode(commit);
-	char key[sizeof(uint64_t)];
-	gconstpointer bytes;
-	gsize size;
-
 	for (guint i = 0; i < commit->changes->len; i++)
 		write_change(layout, batch, commit->changes->pdata[i], commit->revision);
-	layout_encode_number(commit->revision, key);
-	bytes = g_bytes_get_data(log, &size);
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_LOG], key, sizeof(key), bytes,
-				  size);
+	layout_batch_log(layout, batch, commit);
 }
 
 bool commit_grows(const struct log_entry *commit)

@@ -1,4 +1,5 @@
-/* RocksDB: opening it with the settings that did well, and encoding what goes in.
+/* RocksDB: opening it with the settings that did well, reading and writing bytes. What they
+ * mean is in stored.c.
  *
  * Settings that matter for safety:
  * - The information log is kept down to fatal messages. RocksDB aborts the process when it
@@ -12,7 +13,6 @@
 #include "store/layout.h"
 
 #include "store/codec.h"
-#include "store/record.h"
 #include "store/statistics.h"
 
 #include <errno.h>
@@ -239,71 +239,6 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 	return 0;
 }
 
-int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *options,
-		      const struct stored_key *stored, struct record **ret)
-{
-	rocksdb_pinnableslice_t *slice;
-	const char *bytes;
-	size_t size;
-	int r;
-
-	r = layout_get(layout, options, FAMILY_KEYS, stored->bytes, stored->size, &slice);
-	if (r < 0)
-		return r;
-	bytes = rocksdb_pinnableslice_value(slice, &size);
-	r = record_decode(bytes, size, true, ret);
-	rocksdb_pinnableslice_destroy(slice);
-	return r;
-}
-
-int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
-		      const char *name, uint64_t *ret)
-{
-	rocksdb_pinnableslice_t *slice;
-	struct reader reader;
-	const char *bytes;
-	uint64_t number;
-	size_t size;
-	int r;
-
-	r = layout_get(layout, options, FAMILY_META, name, strlen(name), &slice);
-	if (r < 0)
-		return r;
-	bytes = rocksdb_pinnableslice_value(slice, &size);
-	reader = reader_of(bytes, size);
-	number = read_u64(&reader);
-	rocksdb_pinnableslice_destroy(slice);
-	if (reader.failed)
-		return -EIO;
-	*ret = number;
-	return 0;
-}
-
-int layout_list_meta(const struct layout *layout, const char *prefix, layout_meta_fn *visit,
-		     void *arg)
-{
-	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
-								  layout->families[FAMILY_META]);
-	char *error = NULL;
-	int r = 0;
-
-	rocksdb_iter_seek(iterator, prefix, strlen(prefix));
-	for (; r == 0 && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
-		size_t key_size, size;
-		const char *key = rocksdb_iter_key(iterator, &key_size);
-		const char *bytes = rocksdb_iter_value(iterator, &size);
-
-		if (key_size < strlen(prefix) || memcmp(key, prefix, strlen(prefix)) != 0)
-			break;
-		r = visit(key, key_size, bytes, size, arg);
-	}
-	rocksdb_iter_get_error(iterator, &error);
-	if (error)
-		r = layout_result("read", error);
-	rocksdb_iter_destroy(iterator);
-	return r;
-}
-
 /* ---- Writing -------------------------------------------------------------------- */
 
 /* True when RocksDB did not begin to write. A full disk that made it fail to write a table
@@ -330,64 +265,4 @@ int layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool 
 		return -ENOSPC;
 	}
 	return layout_result("write, the store is read-only from now on", error);
-}
-
-void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
-			 uint64_t number)
-{
-	char bytes[sizeof(number)];
-
-	layout_encode_number(number, bytes);
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], name, strlen(name), bytes,
-				  sizeof(bytes));
-}
-
-/* Puts `prefix` (of `prefix_size`), the header of `record`, and its value, gathered from
- * where they are. */
-static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch, enum family family,
-		      const struct stored_key *stored, const struct record *record,
-		      const char *prefix, size_t prefix_size)
-{
-	guint8 header[RECORD_HEADER_SIZE];
-	const char *keys[] = { stored->bytes };
-	const char *parts[] = { prefix, (const char *)header, NULL };
-	size_t sizes[] = { prefix_size, sizeof(header), 0 };
-
-	g_assert(record->type == RECORD_DIRECTORY || record->value || record->purged);
-	record_encode_header(record, header);
-	if (record->value)
-		parts[2] = g_bytes_get_data(record->value, &sizes[2]);
-	rocksdb_writebatch_putv_cf(batch, layout->families[family], 1, keys, &stored->size, 3,
-				   parts, sizes);
-}
-
-void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			 const struct record *record)
-{
-	struct stored_key stored;
-
-	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
-	batch_put(layout, batch, FAMILY_KEYS, &stored, record, NULL, 0);
-}
-
-void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			  const struct record *record, uint64_t revision)
-{
-	struct stored_key stored;
-	char superseded[sizeof(revision)];
-
-	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
-	stored_key_add_revision(&stored, record_last_revision(record));
-	layout_encode_number(revision, superseded);
-	batch_put(layout, batch, FAMILY_HISTORY, &stored, record, superseded, sizeof(superseded));
-}
-
-void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			 const struct record *record)
-{
-	struct stored_key stored;
-
-	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
-	rocksdb_writebatch_delete_cf(batch, layout->families[FAMILY_KEYS], stored.bytes,
-				     stored.size);
 }

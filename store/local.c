@@ -7,6 +7,7 @@
 #include "store/log_reader.h"
 #include "store/overlay.h"
 #include "store/program.h"
+#include "store/seal.h"
 #include "store/statistics.h"
 #include "store/versions.h"
 
@@ -277,6 +278,8 @@ static void get_status(struct store *store, struct store_status *ret)
 	ret->snapshots = local->names.names->len;
 	pthread_mutex_unlock(&local->time_lock);
 	compactor_get_progress(&local->compactor, &ret->compaction);
+	ret->data_key = local->sealer ? sealer_current(local->sealer) : 0;
+	compactor_get_resealing(&local->compactor, &ret->resealing);
 }
 
 static void get_metrics(struct store *store, struct store_metrics *ret)
@@ -450,6 +453,7 @@ static void stop_sync(struct local *local)
 void local_init(struct local *local)
 {
 	pthread_mutex_init(&local->time_lock, NULL);
+	pthread_mutex_init(&local->reseal_lock, NULL);
 	snapshot_names_init(&local->names);
 	open_snapshots_init(&local->open);
 }
@@ -458,15 +462,49 @@ void local_done(struct local *local)
 {
 	open_snapshots_done(&local->open);
 	snapshot_names_done(&local->names);
+	pthread_mutex_destroy(&local->reseal_lock);
 	pthread_mutex_destroy(&local->time_lock);
+}
+
+/* The log ends with the commit that the tree is of: otherwise one of the two was put back. */
+static int check_log_end(struct local *local)
+{
+	const struct layout *layout = &local->layout;
+	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
+								  layout->families[FAMILY_LOG]);
+	char newest[sizeof(uint64_t)];
+	size_t size = 0;
+	const char *key;
+	int r;
+
+	layout_encode_number(local_revision(local), newest);
+	rocksdb_iter_seek_to_last(iterator);
+	key = rocksdb_iter_valid(iterator) ? rocksdb_iter_key(iterator, &size) : NULL;
+	r = key && size == sizeof(newest) && memcmp(key, newest, size) == 0 ? 0 : -EIO;
+	rocksdb_iter_destroy(iterator);
+	return r;
+}
+
+/* What only an encrypted store has. */
+static int read_encrypted(struct local *local, struct tree_sum *ret)
+{
+	int r;
+
+	r = check_log_end(local);
+	if (r == 0)
+		r = tree_sum_read(&local->layout, local->layout.newest, local_revision(local), ret);
+	return r;
 }
 
 int local_start(struct local *local)
 {
+	struct tree_sum sum = { 0 };
 	struct log_entry last;
 	int r;
 
 	r = log_reader_get_numbers(local, local_revision(local), &last);
+	if (r == 0 && local->sealer)
+		r = read_encrypted(local, &sum);
 	if (r < 0)
 		return r == -ENOENT ? -EIO : r;
 	local->base.engine = &local_engine;
@@ -476,6 +514,7 @@ int local_start(struct local *local)
 	local->head.place.options = local->layout.newest;
 	local->next_ino = 1;
 	committer_init(&local->committer, local, &last);
+	local->committer.sum = sum;
 	r = start_sync(local);
 	return r < 0 ? r : compactor_start(&local->compactor, local);
 }
@@ -487,12 +526,7 @@ static void close_store(struct store *store)
 	compactor_stop(&local->compactor);
 	stop_sync(local);
 	committer_done(&local->committer);
-	layout_close(&local->layout, local->path && !g_atomic_int_get(&local->read_only));
-	local_done(local);
-	if (local->marker >= 0)
-		close(local->marker);
-	g_free(local->path);
-	g_free(local);
+	local_close(local, local->path && !g_atomic_int_get(&local->read_only));
 }
 
 const struct store_engine local_engine = {

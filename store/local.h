@@ -16,9 +16,11 @@
 struct local {
 	struct store base;	      /* first */
 	struct layout layout;	      /* set once */
+	struct sealer *sealer;	      /* set once: of `layout`; NULL: not encrypted */
 	struct store_options options; /* set once; `path` is `path` below */
 	char *path;		      /* set once; NULL: in memory */
 	int marker;		      /* set once: the locked marker file; -1: in memory */
+	bool encrypted;		      /* set once: what the marker file says */
 	char id[37];		      /* set once */
 	struct local_snapshot head;   /* set once */
 	struct committer committer;
@@ -27,6 +29,8 @@ struct local {
 	/* Names, and how oldest_revision moves. Before it no lock; behind it those of the
 	 * compactor and of the open snapshots. */
 	pthread_mutex_t time_lock;
+	/* Of an encrypted store: writing to the tree. Behind time_lock. */
+	pthread_mutex_t reseal_lock;
 	struct snapshot_names names; /* time_lock */
 	guint64 oldest_revision;     /* time_lock to change, atomic to look at */
 	gint64 opened;		     /* set once: how often the store was opened */
@@ -61,6 +65,11 @@ void local_note_written(struct local *local, uint64_t bytes);
 /* Whether a batch of `bytes` may be written with `free_bytes` left. Deleting may use what
  * growing may not. */
 bool local_has_space(uint64_t free_bytes, uint64_t bytes, bool growing);
+
+/* Opens the layout of a store that is not in use, alone, without what runs beside: as
+ * store_open, and its end; `flush` as for layout_close. */
+int local_open(const struct store_options *options, struct local **ret, char **ret_message);
+void local_close(struct local *local, bool flush);
 
 /* The engine on an open layout. */
 extern const struct store_engine local_engine;

@@ -8,6 +8,7 @@
 #include "store/commit.h"
 #include "store/log.h"
 #include "store/record.h"
+#include "store/unlock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -81,16 +82,28 @@ static struct log_entry *make_first_commit(void)
 	return commit;
 }
 
-static int fill_layout(const struct layout *layout)
+static void batch_encryption(const struct layout *layout, rocksdb_writebatch_t *batch,
+			     const struct log_entry *first)
+{
+	g_autoptr(GByteArray) keys = sealer_encode(layout->sealer);
+	struct tree_sum sum = { 0 };
+
+	layout_batch_meta(layout, batch, META_ENCRYPTION, 0, keys->data, keys->len);
+	tree_sum_commit(&sum, layout, first);
+	tree_sum_write(&sum, layout, batch, FIRST_REVISION);
+}
+
+static int fill_layout(const struct layout *layout, const char *id)
 {
 	g_autoptr(log_entry) commit = make_first_commit();
-	g_autofree char *id = g_uuid_string_random();
 	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
 	int r;
 
-	layout_batch_number(layout, batch, META_FORMAT, LAYOUT_FORMAT);
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], META_ID, strlen(META_ID),
-				  id, strlen(id));
+	layout_batch_number(layout, batch, META_FORMAT,
+			    layout->sealer ? LAYOUT_FORMAT_ENCRYPTED : LAYOUT_FORMAT);
+	layout_batch_meta(layout, batch, META_ID, 0, id, strlen(id));
+	if (layout->sealer)
+		batch_encryption(layout, batch, commit);
 	layout_batch_number(layout, batch, META_REVISION, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OLDEST, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OPENED, 0);
@@ -160,9 +173,9 @@ static int write_file(const char *path, const char *text)
 	return r;
 }
 
-static int write_marker(const char *path)
+static int write_marker(const char *path, unsigned format)
 {
-	g_autofree char *text = g_strdup_printf(MARKER_TEXT, LAYOUT_FORMAT);
+	g_autofree char *text = g_strdup_printf(MARKER_TEXT, format);
 	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
 	g_autofree char *partial = g_strconcat(marker, ".new", NULL);
 	g_autofree char *above = g_path_get_dirname(path);
@@ -178,7 +191,8 @@ static int write_marker(const char *path)
 	return r;
 }
 
-static int create_database(const char *path, char **ret_message)
+static int create_database(const char *path, const char *id, const struct sealer *sealer,
+			   char **ret_message)
 {
 	g_autofree char *database = g_build_filename(path, "db", NULL);
 	g_autofree char *error = NULL;
@@ -190,13 +204,29 @@ static int create_database(const char *path, char **ret_message)
 	if (layout_open(&layout, database, LAYOUT_CREATE, &error) < 0)
 		return refuse(ret_message, -EIO,
 			      g_strdup_printf("cannot make store '%s': %s", path, error));
-	r = fill_layout(&layout);
+	layout.sealer = sealer;
+	r = fill_layout(&layout, id);
 	layout_close(&layout, r == 0);
 	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
 }
 
-int store_create(const char *path, char **ret_message)
+static int create_encrypted_database(const char *path, const char *id, const struct store_key *key,
+				     char **ret_message)
 {
+	struct sealer *sealer;
+	int r;
+
+	r = sealer_new(id, key, &sealer);
+	if (r < 0)
+		return unlock_refuse(path, r, key, ret_message);
+	r = create_database(path, id, sealer, ret_message);
+	sealer_free(sealer);
+	return r;
+}
+
+static int create(const char *path, const struct store_key *key, char **ret_message)
+{
+	g_autofree char *id = g_uuid_string_random();
 	int r;
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -205,11 +235,22 @@ int store_create(const char *path, char **ret_message)
 					      g_strerror(errno)));
 	r = check_creatable(path, ret_message);
 	if (r == 0)
-		r = create_database(path, ret_message);
+		r = key ? create_encrypted_database(path, id, key, ret_message) :
+			  create_database(path, id, NULL, ret_message);
 	if (r < 0)
 		return r;
-	r = write_marker(path);
+	r = write_marker(path, key ? LAYOUT_FORMAT_ENCRYPTED : LAYOUT_FORMAT);
 	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
+}
+
+int store_create(const char *path, char **ret_message)
+{
+	return create(path, NULL, ret_message);
+}
+
+int store_create_encrypted(const char *path, const struct store_key *key, char **ret_message)
+{
+	return create(path, key, ret_message);
 }
 
 /* ---- Opening: the marker -------------------------------------------------------- */
@@ -231,7 +272,7 @@ static int check_directory(const char *path, char **ret_message)
 	return 0;
 }
 
-static int check_marker(int fd, const char *path, char **ret_message)
+static int check_marker(int fd, const char *path, unsigned *ret_format, char **ret_message)
 {
 	char text[128] = "";
 	unsigned format;
@@ -244,25 +285,27 @@ static int check_marker(int fd, const char *path, char **ret_message)
 			      g_strdup_printf("cannot open store '%s': not a commitfs store: '%s' "
 					      "in it does not say so",
 					      path, MARKER_NAME));
-	if (format > LAYOUT_FORMAT)
+	if (format > LAYOUT_FORMAT_NEWEST)
 		return refuse(ret_message, -EPROTO,
 			      g_strdup_printf("cannot open store '%s': it has format %u, this "
 					      "release knows formats up to %u; use a newer release",
-					      path, format, LAYOUT_FORMAT));
+					      path, format, LAYOUT_FORMAT_NEWEST));
 	if (format < LAYOUT_FORMAT_OLDEST)
 		return refuse(ret_message, -EPROTO,
 			      g_strdup_printf("cannot open store '%s': it has format %u, of before "
 					      "the first release; this release knows formats from "
 					      "%u on; make it anew",
 					      path, format, LAYOUT_FORMAT_OLDEST));
+	*ret_format = format;
 	return 0;
 }
 
 /* Opens the marker, with the lock on it. */
-static int open_marker(const char *path, int *ret, char **ret_message)
+static int open_marker(const char *path, int *ret, bool *ret_encrypted, char **ret_message)
 {
 	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
 	int fd = open(marker, O_RDONLY | O_CLOEXEC);
+	unsigned format = 0;
 	int r = 0;
 
 	if (fd < 0 && errno == ENOENT)
@@ -280,11 +323,12 @@ static int open_marker(const char *path, int *ret, char **ret_message)
 						   path)) :
 			    refuse_errno(ret_message, "lock", path, -errno);
 	if (r == 0)
-		r = check_marker(fd, path, ret_message);
+		r = check_marker(fd, path, &format, ret_message);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
+	*ret_encrypted = format == LAYOUT_FORMAT_ENCRYPTED;
 	*ret = fd;
 	return 0;
 }
@@ -293,7 +337,7 @@ static int open_marker(const char *path, int *ret, char **ret_message)
 
 /* How far the store can be read, for the message: up to the first damage in the log. 0: not
  * at all. Changes nothing. */
-static uint64_t find_safe_revision(const char *database)
+static uint64_t find_safe_revision(const struct local *local, const char *database)
 {
 	g_autofree char *error = NULL;
 	struct layout layout;
@@ -301,15 +345,17 @@ static uint64_t find_safe_revision(const char *database)
 
 	if (layout_open(&layout, database, LAYOUT_SALVAGE, &error) < 0)
 		return 0;
+	layout.sealer = local->sealer;
 	layout_get_number(&layout, layout.newest, META_REVISION, &revision);
 	layout_close(&layout, false);
 	return revision;
 }
 
-static int refuse_damaged(const char *path, const char *database, const char *error,
+static int refuse_damaged(const struct local *local, const char *database, const char *error,
 			  char **ret_message)
 {
-	uint64_t safe = find_safe_revision(database);
+	uint64_t safe = find_safe_revision(local, database);
+	const char *path = local->path;
 
 	if (!safe)
 		return refuse(ret_message, -EUCLEAN,
@@ -326,9 +372,11 @@ static int refuse_damaged(const char *path, const char *database, const char *er
 
 /* RocksDB tells errors as text only. Whether the lock is held elsewhere was found out with
  * the marker, except for tools that open the database themselves. */
-static int refuse_database(const char *path, const char *database, const char *error,
+static int refuse_database(const struct local *local, const char *database, const char *error,
 			   char **ret_message)
 {
+	const char *path = local->path;
+
 	if (strstr(error, "While lock file") || strstr(error, "lock hold by current process"))
 		return refuse(ret_message, -EBUSY,
 			      g_strdup_printf("cannot open store '%s': another process has its "
@@ -340,15 +388,31 @@ static int refuse_database(const char *path, const char *database, const char *e
 		return refuse_errno(ret_message, "open", path, -EACCES);
 	if (g_str_has_prefix(error, "Corruption") || strstr(error, "No such file") ||
 	    g_str_has_prefix(error, "Invalid argument"))
-		return refuse_damaged(path, database, error, ret_message);
+		return refuse_damaged(local, database, error, ret_message);
 	return refuse(ret_message, -EIO,
 		      g_strdup_printf("cannot open store '%s': %s", path, error));
+}
+
+/* Opens the database for reading first, so that a wrong key changes nothing. */
+static int open_keys(struct local *local, const char *database, char **ret_message)
+{
+	const struct store_key *key = local->options.key;
+	g_autofree char *error = NULL;
+	struct layout layout;
+	int r;
+
+	if (layout_open(&layout, database, LAYOUT_SALVAGE, &error) < 0)
+		return refuse_database(local, database, error, ret_message);
+	r = unlock(&layout, key, &local->sealer);
+	layout_close(&layout, false);
+	return r < 0 ? unlock_refuse(local->path, r, key, ret_message) : 0;
 }
 
 static int open_database(struct local *local, char **ret_message)
 {
 	g_autofree char *database = g_build_filename(local->path, "db", NULL);
 	g_autofree char *error = NULL;
+	int r;
 
 	if (faccessat(AT_FDCWD, database, R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
 		if (errno != ENOENT)
@@ -358,8 +422,12 @@ static int open_database(struct local *local, char **ret_message)
 					      "restore it from a backup",
 					      local->path));
 	}
+	r = local->encrypted ? open_keys(local, database, ret_message) : 0;
+	if (r < 0)
+		return r;
 	if (layout_open(&local->layout, database, LAYOUT_OPEN, &error) < 0)
-		return refuse_database(local->path, database, error, ret_message);
+		return refuse_database(local, database, error, ret_message);
+	local->layout.sealer = local->sealer;
 	return 0;
 }
 
@@ -412,8 +480,10 @@ static int read_meta(struct local *local, char **ret_message)
 	int r;
 
 	r = layout_get_number(layout, layout->newest, META_FORMAT, &format);
-	if (r == 0 && format > LAYOUT_FORMAT)
+	if (r == 0 && format > LAYOUT_FORMAT_NEWEST)
 		return refuse_errno(ret_message, "open", path, -EPROTO);
+	if (r == 0 && (format == LAYOUT_FORMAT_ENCRYPTED) != (local->sealer != NULL))
+		return refuse_errno(ret_message, "open", path, -EUCLEAN);
 	if (r == 0)
 		r = layout_get_number(layout, layout->newest, META_REVISION, &local->revision);
 	if (r == 0)
@@ -435,12 +505,16 @@ static int read_meta(struct local *local, char **ret_message)
 static int open_memory(struct local *local, char **ret_message)
 {
 	g_autofree char *error = NULL;
+	g_autofree char *id = g_uuid_string_random();
 	int r;
 
+	r = unlock_check("memory:", false, local->options.key, ret_message);
+	if (r < 0)
+		return r;
 	if (layout_open(&local->layout, NULL, LAYOUT_CREATE, &error) < 0)
 		return refuse(ret_message, -EIO,
 			      g_strdup_printf("cannot make a store in memory: %s", error));
-	r = fill_layout(&local->layout);
+	r = fill_layout(&local->layout, id);
 	return r < 0 ? refuse_errno(ret_message, "make", "memory:", r) : 0;
 }
 
@@ -450,16 +524,19 @@ static int open_directory(struct local *local, char **ret_message)
 
 	r = check_directory(local->path, ret_message);
 	if (r == 0)
-		r = open_marker(local->path, &local->marker, ret_message);
+		r = open_marker(local->path, &local->marker, &local->encrypted, ret_message);
+	if (r == 0)
+		r = unlock_check(local->path, local->encrypted, local->options.key, ret_message);
 	if (r == 0)
 		r = open_database(local, ret_message);
 	return r;
 }
 
-static void local_free(struct local *local)
+void local_close(struct local *local, bool flush)
 {
-	layout_close(&local->layout, false);
+	layout_close(&local->layout, flush);
 	local_done(local);
+	sealer_free(local->sealer);
 	if (local->marker >= 0)
 		close(local->marker);
 	g_free(local->path);
@@ -477,7 +554,7 @@ void store_options_init(struct store_options *options)
 	};
 }
 
-int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+int local_open(const struct store_options *options, struct local **ret, char **ret_message)
 {
 	struct local *local = g_new0(struct local, 1);
 	int r;
@@ -488,17 +565,31 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	local->marker = -1;
 	local_init(local);
 	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
-	if (r == 0)
-		r = read_meta(local, ret_message);
+	local->options.key = NULL;
+	if (r < 0)
+		local_close(local, false);
+	else
+		*ret = local;
+	return r;
+}
+
+int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+{
+	struct local *local;
+	int r;
+
+	r = local_open(options, &local, ret_message);
+	if (r < 0)
+		return r;
+	r = read_meta(local, ret_message);
 	if (r == 0) {
 		r = local_start(local);
 		if (r < 0)
 			refuse_errno(ret_message, "open", local->path, r);
 	}
-	if (r < 0) {
-		local_free(local);
-		return r;
-	}
-	*ret = &local->base;
-	return 0;
+	if (r < 0)
+		local_close(local, false);
+	else
+		*ret = &local->base;
+	return r;
 }

@@ -347,8 +347,7 @@ static int write_name(struct local *local, const struct snapshot_name *name)
 	at = encode_u64(at, name->revision);
 	at = encode_u64(at, (uint64_t)name->time_ns);
 	encode_u32(at, name->uid);
-	rocksdb_writebatch_put_cf(batch, local->layout.families[FAMILY_META], key, strlen(key),
-				  (const char *)bytes, sizeof(bytes));
+	layout_batch_meta(&local->layout, batch, key, 0, bytes, sizeof(bytes));
 	r = local_write(local, batch, true);
 	rocksdb_writebatch_destroy(batch);
 	return r;

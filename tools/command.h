@@ -29,6 +29,7 @@ struct command {
 };
 
 extern const struct command init_command;
+extern const struct command key_command;
 extern const struct command mount_command;
 extern const struct command umount_command;
 extern const struct command status_command;

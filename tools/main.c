@@ -11,6 +11,7 @@
 
 static const struct command *const commands[] = {
 	&init_command,
+	&key_command,
 	&mount_command,
 	&umount_command,
 	&status_command,

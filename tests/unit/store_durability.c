@@ -148,7 +148,7 @@ Test(store_durability, another_format_is_refused)
 	g_autofree char *marker = g_build_filename(path, "commitfs-store", NULL);
 
 	create();
-	cr_assert(g_file_set_contents(marker, "commitfs store, format 3\n", -1, NULL));
+	cr_assert(g_file_set_contents(marker, "commitfs store, format 4\n", -1, NULL));
 	expect_refused(-EPROTO, "newer release");
 	cr_assert(g_file_set_contents(marker, "commitfs store, format 1\n", -1, NULL));
 	expect_refused(-EPROTO, "before the first release");

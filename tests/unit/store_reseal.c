@@ -1,0 +1,279 @@
+/* Changing the key: at once, then everything with a new data key; killed anywhere. */
+#include "store/reseal.h"
+#include "store/tree_sum.h"
+#include "tests/unit/store_crypt_test.h"
+
+#define KEYS 700
+
+static struct crypt_store secret;
+
+static void setup(void)
+{
+	make_crypt(&secret);
+}
+
+static void teardown(void)
+{
+	unmake_crypt(&secret);
+}
+
+TestSuite(store_reseal, .init = setup, .fini = teardown, .timeout = 120);
+
+static void put_number(const char *key, int number)
+{
+	g_autofree char *text = g_strdup_printf("value %d", number);
+
+	cr_assert_eq(put(secret.store, key, text), 0);
+}
+
+/* Keys with some history. */
+static void fill(void)
+{
+	cr_assert_eq(make_directory(secret.store, "d"), 0);
+	for (int i = 0; i < KEYS; i++) {
+		g_autofree char *key = g_strdup_printf("d/k%d", i % (KEYS / 2));
+
+		put_number(key, i);
+	}
+	cr_assert_eq(make_link(secret.store, "d/link", "text"), 0);
+	cr_assert_eq(store_name_snapshot(secret.store, "name", 3, 0, NULL), 0);
+}
+
+static void expect_filled(void)
+{
+	g_autofree char *old = value_at(secret.store, 3, "d/k0");
+	g_autoptr(log_entry) entry = NULL;
+	uint64_t revision;
+
+	cr_expect_str_eq(old, "value 0");
+	for (int i = KEYS / 2; i < KEYS; i++) {
+		g_autofree char *key = g_strdup_printf("d/k%d", i % (KEYS / 2));
+		g_autofree char *text = g_strdup_printf("value %d", i);
+
+		expect_value(secret.store, key, text);
+	}
+	expect_value(secret.store, "d/link", "text");
+	cr_expect_eq(store_log(secret.store, 3, &entry), 0);
+	cr_expect_eq(store_find_snapshot(secret.store, "name", &revision), 0);
+	cr_expect_eq(check_tree(&secret), 0);
+}
+
+/* Gives the store a new key; it is closed then. */
+static void change(const char *name)
+{
+	struct store_key *key = new_key(&secret, name);
+	char *message = NULL;
+
+	close_crypt(&secret);
+	cr_assert_eq(store_change_key(secret.path, secret.key, key, &message), 0, "%s", message);
+	store_key_free(secret.key);
+	secret.key = key;
+}
+
+static void wait_resealed(void)
+{
+	struct store_status status;
+
+	for (int i = 0; i < 60000; i++) {
+		store_get_status(secret.store, &status);
+		if (!status.resealing.running)
+			return;
+		g_usleep(1000);
+	}
+	cr_assert_fail("it does not end");
+}
+
+/* How many records of all families are not sealed by the current data key. */
+static int count_old(void)
+{
+	const enum family families[] = { FAMILY_KEYS, FAMILY_HISTORY, FAMILY_LOG };
+	const struct layout *layout = layout_of(&secret);
+	int count = 0;
+
+	for (guint i = 0; i < G_N_ELEMENTS(families); i++) {
+		rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(
+			layout->db, layout->newest, layout->families[families[i]]);
+		size_t skip = families[i] == FAMILY_HISTORY ? sizeof(uint64_t) : 0;
+
+		rocksdb_iter_seek_to_first(iterator);
+		for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+			struct seal_text text;
+			const char *bytes = rocksdb_iter_value(iterator, &text.size);
+
+			text.bytes = bytes + skip;
+			text.size -= skip;
+			count += !seal_is_current(layout->sealer, text);
+		}
+		rocksdb_iter_destroy(iterator);
+	}
+	return count;
+}
+
+Test(store_reseal, a_changed_key_opens_and_the_old_one_does_not)
+{
+	struct store_key *old;
+	g_autofree char *message = NULL;
+	struct store *store;
+
+	fill();
+	old = secret.key;
+	secret.key = NULL;
+	{
+		struct store_key *key = new_key(&secret, "new");
+		char *error = NULL;
+
+		close_crypt(&secret);
+		cr_assert_eq(store_change_key(secret.path, old, key, &error), 0, "%s", error);
+		secret.key = key;
+	}
+	cr_expect_eq(try_key(&secret, old, &store, &message), -EKEYREJECTED);
+	store_key_free(old);
+	open_crypt(&secret);
+	expect_filled();
+	wait_resealed();
+	expect_filled();
+}
+
+Test(store_reseal, in_the_end_all_is_sealed_anew_and_the_old_data_key_is_gone)
+{
+	struct store_status status;
+
+	fill();
+	change("new");
+	open_crypt(&secret);
+	wait_resealed();
+	cr_expect_eq(count_old(), 0);
+	store_get_status(secret.store, &status);
+	cr_expect_eq(status.data_key, 2);
+	close_crypt(&secret);
+	open_crypt(&secret);
+	cr_expect_not(sealer_has_old(layout_of(&secret)->sealer));
+	expect_filled();
+}
+
+Test(store_reseal, changes_one_after_the_other_before_it_is_opened_add_up)
+{
+	fill();
+	change("second");
+	change("third");
+	change("fourth");
+	open_crypt(&secret);
+	cr_expect(sealer_has_old(layout_of(&secret)->sealer));
+	wait_resealed();
+	close_crypt(&secret);
+	open_crypt(&secret);
+	cr_expect_eq(sealer_current(layout_of(&secret)->sealer), 4);
+	cr_expect_not(sealer_has_old(layout_of(&secret)->sealer));
+	expect_filled();
+}
+
+Test(store_reseal, too_many_changes_are_refused_and_leave_the_key_it_has)
+{
+	struct store_key *key = new_key(&secret, "last");
+	g_autofree char *message = NULL;
+
+	for (int i = 2; i <= 16; i++) {
+		g_autofree char *name = g_strdup_printf("key%d", i);
+
+		change(name);
+	}
+	cr_expect_eq(store_change_key(secret.path, secret.key, key, &message), -EBUSY);
+	open_crypt(&secret);
+	store_key_free(key);
+}
+
+Test(store_reseal, commits_go_on_meanwhile)
+{
+	struct store_status status;
+	int written = 0;
+
+	fill();
+	change("new");
+	open_crypt(&secret);
+	do {
+		for (int i = 0; i < 20; i++, written++) {
+			g_autofree char *key = g_strdup_printf("d/k%d", written % 100);
+
+			put_number(key, 10000 + written);
+		}
+		store_get_status(secret.store, &status);
+	} while (status.resealing.running);
+	cr_expect_eq(count_old(), 0);
+	for (int i = MAX(0, written - 100); i < written; i++) {
+		g_autofree char *key = g_strdup_printf("d/k%d", i % 100);
+		g_autofree char *text = g_strdup_printf("value %d", 10000 + i);
+
+		expect_value(secret.store, key, text);
+	}
+	cr_expect_eq(check_tree(&secret), 0);
+}
+
+/* ---- Killed --------------------------------------------------------------------- */
+
+/* The store as it would be if the process were killed now, opened with `key`. */
+static void look_at_copy(const struct store_key *key, const char *when)
+{
+	struct crypt_store original = secret;
+	g_autofree char *copy = g_build_filename(secret.base, "copy", NULL);
+	g_autofree char *command =
+		g_strdup_printf("rm -rf '%s'; cp -r '%s' '%s'", copy, secret.path, copy);
+	char *message = NULL;
+
+	cr_assert_eq(system(command), 0);
+	secret.path = copy;
+	cr_assert_eq(try_key(&secret, key, &secret.store, &message), 0, "%s: %s", when, message);
+	expect_filled();
+	wait_resealed();
+	cr_expect_eq(count_old(), 0, "%s", when);
+	expect_filled();
+	store_close(secret.store);
+	secret = original;
+}
+
+Test(store_reseal, killed_after_any_step_it_goes_on)
+{
+	struct store_options options;
+	struct reseal *reseal;
+	struct local *local;
+	char *message = NULL;
+	int steps = 0, r;
+
+	fill();
+	change("new");
+	look_at_copy(secret.key, "before");
+	store_options_init(&options);
+	options.path = secret.path;
+	options.key = secret.key;
+	cr_assert_eq(local_open(&options, &local, &message), 0, "%s", message);
+	local->compactor.local = local;
+	cr_assert_eq(reseal_new(local, &reseal), 0);
+	cr_assert_not_null(reseal);
+	do {
+		g_autofree char *when = g_strdup_printf("after %d steps", steps + 1);
+
+		r = reseal_step(reseal);
+		steps++;
+		look_at_copy(secret.key, when);
+	} while (r == 1);
+	cr_expect_eq(r, 0);
+	cr_expect_gt(steps, 6);
+	reseal_free(reseal);
+	local_close(local, false);
+}
+
+Test(store_reseal, a_damaged_record_keeps_the_old_data_key)
+{
+	const struct layout *layout;
+
+	fill();
+	raw_put(layout_of(&secret), FAMILY_KEYS, "d/link", 6, "\0\0\0\1 damaged", 12);
+	change("new");
+	open_crypt(&secret);
+	wait_resealed();
+	layout = layout_of(&secret);
+	cr_expect_eq(count_old(), 1);
+	close_crypt(&secret);
+	open_crypt(&secret);
+	layout = layout_of(&secret);
+	cr_expect(sealer_has_old(layout->sealer));
+}

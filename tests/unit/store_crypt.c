@@ -1,5 +1,6 @@
 /* Encryption at rest: what is in the boxes comes back, and nothing that was altered, moved,
  * swapped or taken from elsewhere is ever taken for data. */
+#include "store/data_keys.h"
 #include "store/log_reader.h"
 #include "store/tree_sum.h"
 #include "tests/unit/store_crypt_test.h"
@@ -286,6 +287,57 @@ Test(store_crypt, a_listing_tells_nothing_that_was_altered)
 	/* Its size is told too. */
 	raw_put(layout, FAMILY_KEYS, "d/v", 3, g_bytes_get_data(stored, NULL), count - 1);
 	cr_expect_eq(list_d(0), -EIO);
+}
+
+/* ---- What a box is bound to ----------------------------------------------------- */
+
+static const struct seal_text head_text = { "the head", 8 };
+static const struct seal_text tail_text = { "and its tail", 12 };
+
+/* Opens `stored`, head and tail, as if it were at `place`. */
+static int open_box(const struct sealer *sealer, const struct seal_place *place,
+		    struct seal_text stored)
+{
+	struct sealed sealed;
+	char bytes[64];
+	int r;
+
+	r = seal_open_head(sealer, place, stored, bytes, head_text.size, &sealed);
+	if (r < 0)
+		return r;
+	cr_expect_eq(memcmp(bytes, head_text.bytes, head_text.size), 0);
+	r = seal_open_tail(sealer, place, &sealed, bytes);
+	cr_expect(r < 0 || memcmp(bytes, tail_text.bytes, tail_text.size) == 0);
+	return r;
+}
+
+Test(store_crypt, a_box_opens_at_its_place_in_its_store_alone)
+{
+	const struct seal_place place = { FAMILY_KEYS, "a key", 5, 0 };
+	struct seal_place family = place, key = place, superseded = place;
+	struct sealer *sealer = (struct sealer *)layout_of(&secret)->sealer;
+	g_autofree guint8 *again = NULL;
+	g_autofree guint8 *bytes = NULL;
+	struct seal_text stored;
+	size_t size;
+
+	bytes = seal_close(sealer, &place, 7, head_text, tail_text, &stored.size);
+	stored.bytes = bytes;
+	cr_expect_eq(open_box(sealer, &place, stored), 0);
+	family.family = FAMILY_LOG;
+	cr_expect_eq(open_box(sealer, &family, stored), -EIO);
+	key.key = "a kez";
+	cr_expect_eq(open_box(sealer, &key, stored), -EIO);
+	superseded.superseded = 8;
+	cr_expect_eq(open_box(sealer, &superseded, stored), -EIO);
+	sealer->store_id[0] ^= 1;
+	cr_expect_eq(open_box(sealer, &place, stored), -EIO);
+	sealer->store_id[0] ^= 1;
+	cr_expect_eq(open_box(sealer, &place, stored), 0);
+	/* The same text is never the same twice. */
+	again = seal_close(sealer, &place, 7, head_text, tail_text, &size);
+	cr_expect_eq(size, stored.size);
+	cr_expect_neq(memcmp(again, bytes, size), 0);
 }
 
 /* ---- Elsewhere ------------------------------------------------------------------ */

@@ -4,6 +4,8 @@
 #include "tests/unit/store_crypt_test.h"
 
 #define KEYS 700
+#define WRITERS 2
+#define BUSY_KEYS 2000
 
 static struct crypt_store secret;
 
@@ -182,30 +184,74 @@ Test(store_reseal, too_many_changes_are_refused_and_leave_the_key_it_has)
 	store_key_free(key);
 }
 
-Test(store_reseal, commits_go_on_meanwhile)
+/* Writes its own keys, over and over, while everything is sealed anew. */
+struct writer {
+	pthread_t thread;
+	int first;
+	int last[BUSY_KEYS]; /* what it wrote to each; 0: nothing */
+	gint stop;	     /* atomic */
+};
+
+static void *write_keys(void *arg)
 {
-	struct store_status status;
-	int written = 0;
+	struct writer *writer = arg;
 
-	fill();
-	change("new");
-	open_crypt(&secret);
-	do {
-		for (int i = 0; i < 20; i++, written++) {
-			g_autofree char *key = g_strdup_printf("d/k%d", written % 100);
+	for (int i = 1; !g_atomic_int_get(&writer->stop); i++) {
+		g_autofree char *key =
+			g_strdup_printf("b/k%d", writer->first + i * 7 % BUSY_KEYS);
 
-			put_number(key, 10000 + written);
-		}
-		store_get_status(secret.store, &status);
-	} while (status.resealing.running);
-	cr_expect_eq(count_old(), 0);
-	for (int i = MAX(0, written - 100); i < written; i++) {
-		g_autofree char *key = g_strdup_printf("d/k%d", i % 100);
-		g_autofree char *text = g_strdup_printf("value %d", 10000 + i);
-
-		expect_value(secret.store, key, text);
+		put_number(key, i);
+		writer->last[i * 7 % BUSY_KEYS] = i;
 	}
-	cr_expect_eq(check_tree(&secret), 0);
+	return NULL;
+}
+
+static void fill_busy(void)
+{
+	struct program *program = program_new(&test_root);
+
+	add_mkdir(program, "b");
+	for (int i = 0; i < WRITERS * BUSY_KEYS; i++) {
+		g_autofree char *key = g_strdup_printf("b/k%d", i);
+
+		add_put(program, key, "value 0");
+	}
+	cr_assert_eq(run_error(secret.store, program), 0);
+}
+
+static void expect_written(const struct writer *writer)
+{
+	for (int i = 0; i < BUSY_KEYS; i++) {
+		g_autofree char *key = g_strdup_printf("b/k%d", writer->first + i);
+		g_autofree char *text = g_strdup_printf("value %d", writer->last[i]);
+
+		if (writer->last[i])
+			expect_value(secret.store, key, text);
+	}
+}
+
+Test(store_reseal, commits_go_on_meanwhile_and_none_is_undone)
+{
+	fill_busy();
+	for (int round = 0; round < 3; round++) {
+		g_autofree char *name = g_strdup_printf("new%d", round);
+		g_autofree struct writer *writers = g_new0(struct writer, WRITERS);
+
+		change(name);
+		open_crypt(&secret);
+		for (int i = 0; i < WRITERS; i++) {
+			writers[i].first = i * BUSY_KEYS;
+			pthread_create(&writers[i].thread, NULL, write_keys, &writers[i]);
+		}
+		wait_resealed();
+		for (int i = 0; i < WRITERS; i++) {
+			g_atomic_int_set(&writers[i].stop, 1);
+			pthread_join(writers[i].thread, NULL);
+			expect_written(&writers[i]);
+		}
+		cr_expect_eq(count_old(), 0);
+		cr_expect_eq(check_tree(&secret), 0);
+	}
 }
 
 /* ---- Killed --------------------------------------------------------------------- */

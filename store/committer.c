@@ -168,11 +168,11 @@ static int write_batch(struct group *group)
 	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
 	if (local->layout.sealer) {
 		tree_sum_write(&group->sum, &local->layout, group->batch, group->revision);
-		pthread_mutex_lock(&local->reseal_lock);
+		local_lock_tree(local);
 	}
 	r = layout_write(&local->layout, group->batch, local->options.sync == STORE_SYNC_ALWAYS);
 	if (local->layout.sealer)
-		pthread_mutex_unlock(&local->reseal_lock);
+		local_unlock_tree(local);
 	note_written(group);
 	return r;
 }

@@ -225,6 +225,18 @@ int64_t local_now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void local_lock_tree(struct local *local)
+{
+	pthread_mutex_lock(&local->tree_gate);
+	pthread_mutex_lock(&local->tree_lock);
+	pthread_mutex_unlock(&local->tree_gate);
+}
+
+void local_unlock_tree(struct local *local)
+{
+	pthread_mutex_unlock(&local->tree_lock);
+}
+
 int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync)
 {
 	int r;
@@ -453,7 +465,8 @@ static void stop_sync(struct local *local)
 void local_init(struct local *local)
 {
 	pthread_mutex_init(&local->time_lock, NULL);
-	pthread_mutex_init(&local->reseal_lock, NULL);
+	pthread_mutex_init(&local->tree_lock, NULL);
+	pthread_mutex_init(&local->tree_gate, NULL);
 	snapshot_names_init(&local->names);
 	open_snapshots_init(&local->open);
 }
@@ -462,7 +475,8 @@ void local_done(struct local *local)
 {
 	open_snapshots_done(&local->open);
 	snapshot_names_done(&local->names);
-	pthread_mutex_destroy(&local->reseal_lock);
+	pthread_mutex_destroy(&local->tree_gate);
+	pthread_mutex_destroy(&local->tree_lock);
 	pthread_mutex_destroy(&local->time_lock);
 }
 

@@ -29,8 +29,9 @@ struct local {
 	/* Names, and how oldest_revision moves. Before it no lock; behind it those of the
 	 * compactor and of the open snapshots. */
 	pthread_mutex_t time_lock;
-	/* Of an encrypted store: writing to the tree. Behind time_lock. */
-	pthread_mutex_t reseal_lock;
+	/* Of an encrypted store: writing to the tree. Behind time_lock; local_lock_tree(). */
+	pthread_mutex_t tree_lock;
+	pthread_mutex_t tree_gate; /* before tree_lock, and only while that is waited for */
 	struct snapshot_names names; /* time_lock */
 	guint64 oldest_revision;     /* time_lock to change, atomic to look at */
 	gint64 opened;		     /* set once: how often the store was opened */
@@ -53,6 +54,11 @@ uint64_t local_revision(struct local *local);
 uint64_t local_oldest(struct local *local);
 /* By the wall clock. */
 int64_t local_now_ns(void);
+
+/* Keeps others from writing to the tree. In turns: a mutex alone goes to whoever asks for it
+ * all the time. */
+void local_lock_tree(struct local *local);
+void local_unlock_tree(struct local *local);
 
 /* As layout_write. -EROFS: the store has failed before; it has when this returns -EIO. */
 int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync);

@@ -1,7 +1,7 @@
 /* Sealing everything by the current data key: see reseal.h.
  *
  * Records of the tree are what commits write too, so a step over them keeps commits from
- * being written meanwhile (local->reseal_lock); it is short. History and log are written
+ * being written meanwhile (local_lock_tree); it is short. History and log are written
  * once, and changed by nobody but this thread. `meta` was sealed anew when the key was
  * changed. */
 #include "store/reseal.h"
@@ -13,14 +13,17 @@
 #include <errno.h>
 #include <string.h>
 
-#define STEP_RECORDS 200
-#define STEP_BYTES ((size_t)256 * 1024)
+/* So many are looked at in a step, and of those that are sealed by an old key so many bytes
+ * written. Looking has to be faster than commits are, or it would never end. */
+#define STEP_RECORDS 2000
+#define STEP_BYTES ((size_t)64 * 1024)
 
 struct reseal {
 	struct local *local;
 	enum family family; /* FAMILY_DEFAULT: all are done but the end */
 	GByteArray *next;   /* key to go on from */
 	uint64_t done, total, damaged;
+	uint64_t last_revision; /* commits behind this were sealed by the current key */
 };
 
 static const enum family families[] = { FAMILY_KEYS, FAMILY_HISTORY, FAMILY_LOG };
@@ -100,6 +103,7 @@ int reseal_new(struct local *local, struct reseal **ret)
 	reseal->family = families[0];
 	reseal->next = g_byte_array_new();
 	reseal->total = estimate_total(&local->layout);
+	reseal->last_revision = local_revision(local);
 	r = read_position(reseal);
 	if (r < 0) {
 		reseal_free(reseal);
@@ -139,6 +143,22 @@ static int reseal_record(struct reseal *reseal, rocksdb_writebatch_t *batch,
 	return 0;
 }
 
+/* False: there is nothing more to do in the family. */
+static bool is_before_end(const struct reseal *reseal, const rocksdb_iterator_t *iterator)
+{
+	struct reader reader;
+	const char *key;
+	size_t size;
+
+	if (!rocksdb_iter_valid(iterator))
+		return false;
+	if (reseal->family != FAMILY_LOG)
+		return true;
+	key = rocksdb_iter_key(iterator, &size);
+	reader = reader_of(key, size);
+	return read_u64(&reader) <= reseal->last_revision;
+}
+
 /* Goes on in the family, and sets where the next step begins. */
 static void read_step(struct reseal *reseal, rocksdb_iterator_t *iterator,
 		      rocksdb_writebatch_t *batch)
@@ -147,14 +167,14 @@ static void read_step(struct reseal *reseal, rocksdb_iterator_t *iterator,
 
 	rocksdb_iter_seek(iterator, (const char *)reseal->next->data, reseal->next->len);
 	for (int i = 0; i < STEP_RECORDS && size < STEP_BYTES; i++) {
-		if (!rocksdb_iter_valid(iterator))
+		if (!is_before_end(reseal, iterator))
 			break;
 		reseal_record(reseal, batch, iterator);
 		rocksdb_writebatch_data(batch, &size);
 		rocksdb_iter_next(iterator);
 	}
 	g_byte_array_set_size(reseal->next, 0);
-	if (rocksdb_iter_valid(iterator)) {
+	if (is_before_end(reseal, iterator)) {
 		const char *key = rocksdb_iter_key(iterator, &size);
 
 		g_byte_array_append(reseal->next, (const guint8 *)key, (guint)size);
@@ -175,7 +195,7 @@ static int write_step(struct reseal *reseal, rocksdb_writebatch_t *batch)
 	return local_write(local, batch, false);
 }
 
-/* REQUIRES(local->reseal_lock) */
+/* REQUIRES(local->tree_lock) */
 static int step(struct reseal *reseal, rocksdb_writebatch_t *batch)
 {
 	const struct layout *layout = &reseal->local->layout;
@@ -247,9 +267,9 @@ int reseal_step(struct reseal *reseal)
 	if (reseal->family == FAMILY_DEFAULT)
 		return finish(reseal);
 	batch = rocksdb_writebatch_create();
-	pthread_mutex_lock(&local->reseal_lock);
+	local_lock_tree(local);
 	r = step(reseal, batch);
-	pthread_mutex_unlock(&local->reseal_lock);
+	local_unlock_tree(local);
 	rocksdb_writebatch_destroy(batch);
 	return r < 0 ? r : 1;
 }

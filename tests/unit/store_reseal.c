@@ -230,6 +230,18 @@ static void expect_written(const struct writer *writer)
 	}
 }
 
+/* Until it has come to what is not the tree. */
+static void wait_tree_resealed(void)
+{
+	struct store_status status;
+
+	do {
+		g_usleep(1000);
+		store_get_status(secret.store, &status);
+	} while (status.resealing.running &&
+		 status.resealing.records_done < (WRITERS + 1) * BUSY_KEYS);
+}
+
 Test(store_reseal, commits_go_on_meanwhile_and_none_is_undone)
 {
 	fill_busy();
@@ -243,12 +255,13 @@ Test(store_reseal, commits_go_on_meanwhile_and_none_is_undone)
 			writers[i].first = i * BUSY_KEYS;
 			pthread_create(&writers[i].thread, NULL, write_keys, &writers[i]);
 		}
-		wait_resealed();
+		wait_tree_resealed();
 		for (int i = 0; i < WRITERS; i++) {
 			g_atomic_int_set(&writers[i].stop, 1);
 			pthread_join(writers[i].thread, NULL);
 			expect_written(&writers[i]);
 		}
+		wait_resealed();
 		cr_expect_eq(count_old(), 0);
 		cr_expect_eq(check_tree(&secret), 0);
 	}
@@ -292,6 +305,8 @@ Test(store_reseal, killed_after_any_step_it_goes_on)
 	options.key = secret.key;
 	cr_assert_eq(local_open(&options, &local, &message), 0, "%s", message);
 	local->compactor.local = local;
+	cr_assert_eq(layout_get_number(&local->layout, local->layout.newest, META_REVISION,
+				       &local->revision), 0);
 	cr_assert_eq(reseal_new(local, &reseal), 0);
 	cr_assert_not_null(reseal);
 	do {

@@ -112,13 +112,13 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command key_command = {
 	.name = "key",
-	.arguments = "new FILE | change [options] STORE",
+	.arguments = "new|change [options] FILE|STORE",
 	.summary = "Make a key file, change the key of a store",
 	.description =
-		"'key new' makes FILE, which only its owner may read, with a random key in it.\n"
-		"'key change' has STORE, which must not be mounted, opened by a new key from now\n"
-		"on and no longer by the one it had. While it is mounted next, everything in it\n"
-		"is encrypted with a new data key, and what encrypted it before is forgotten.\n"
+		"'key new FILE' makes FILE, which only its owner may read, with a random key in\n"
+		"it. 'key change STORE' has STORE, which must not be mounted, opened by a new key\n"
+		"from now on and no longer by the one it had. While it is mounted next, everything\n"
+		"in it is encrypted with a new data key, and the one before is forgotten.\n"
 		"\n"
 		"Example:\n"
 		"  commitfs key new /root/new.key\n"

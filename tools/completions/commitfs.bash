@@ -25,7 +25,8 @@ _commitfs_argument() {
 		for (i = 3; i <= NF; i++)
 			if ($i != "[options]") word[++count] = $i
 		name = n in word ? word[n] : word[count] ~ /\.\.\./ ? word[count] : ""
-		gsub(/[^A-Z]/, "", name)
+		if (name !~ /^[a-z]+\|/) # words to choose from
+			gsub(/[^A-Z]/, "", name)
 		print name
 		exit
 	}'
@@ -61,6 +62,8 @@ _commitfs_complete_argument() {
 		[ "$command" != mount ] || COMPREPLY=($(compgen -d -- "$cur"))
 		;;
 	DIR) COMPREPLY=($(compgen -d -- "$cur")) ;;
+	*'|'*) COMPREPLY=($(_commitfs_argument "$program" "$command" $((count + 1)) | tr '|' '\n' |
+		grep -- "^$cur")) ;;
 	KEY | PREFIX)
 		compopt -o nospace 2>/dev/null
 		COMPREPLY=($(_commitfs_keys "$mnt"))

@@ -47,7 +47,8 @@ function __commitfs_argument
 		for (i = 3; i <= NF; i++)
 			if ($i != "[options]" && $i != "--") word[++count] = $i
 		name = n in word ? word[n] : word[count]
-		gsub(/[^A-Z]/, "", name)
+		if (name !~ /^[a-z]+\|/) # words to choose from
+			gsub(/[^A-Z]/, "", name)
 		print name
 		exit
 	}'
@@ -60,7 +61,10 @@ function __commitfs_values
 		return
 	end
 	set -l words (__commitfs_words)
-	switch (__commitfs_argument)
+	set -l argument (__commitfs_argument)
+	switch $argument
+		case '*|*'
+			string split '|' -- $argument
 		case STORE
 			echo memory:
 			__fish_complete_directories $token

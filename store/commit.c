@@ -5,6 +5,7 @@
 #include "store/log.h"
 #include "store/overlay.h"
 #include "store/record.h"
+#include "store/seal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -211,13 +212,14 @@ bool commit_grows(const struct log_entry *commit)
 	return false;
 }
 
-uint64_t commit_bytes(const struct log_entry *commit)
+uint64_t commit_bytes(const struct layout *layout, const struct log_entry *commit)
 {
+	uint64_t sealing = layout->sealer ? SEAL_HEAD_EXTRA + SEAL_TAIL_EXTRA : 0;
 	uint64_t bytes = 0;
 
 	for (guint i = 0; i < commit->changes->len; i++) {
 		const struct change *change = commit->changes->pdata[i];
-		uint64_t each = strlen(change->key) + RECORD_HEADER_SIZE;
+		uint64_t each = strlen(change->key) + RECORD_HEADER_SIZE + sealing;
 
 		if (change->before)
 			bytes += each + change->before->size_bytes;

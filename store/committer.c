@@ -106,7 +106,7 @@ static int add_commit(struct group *group, struct job *job, struct overlay *over
 	if (r < 0)
 		return r;
 	commit = commit_make(overlay, job->program, revision, time_ns);
-	bytes = group->bytes + commit_bytes(commit);
+	bytes = group->bytes + commit_bytes(&group->local->layout, commit);
 	if (!local_has_space(group->free_bytes, bytes, commit_grows(commit)))
 		return -ENOSPC;
 	log_place_next(&group->log, commit);

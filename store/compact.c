@@ -301,7 +301,10 @@ static void make_reseal(struct compactor *compactor)
 	compactor->reseal_ns = ended_ns + (ended_ns - began_ns);
 	if (r == -ENOSPC)
 		compactor->reseal_ns = ended_ns + RETRY_NS;
-	if (r < 0 && r != -ENOSPC && r != -ECANCELED)
+	if (r == -EBADMSG)
+		g_warning("store: all but what is damaged is encrypted with the new data key; the "
+			  "old ones stay");
+	else if (r < 0 && r != -ENOSPC && r != -ECANCELED)
 		g_warning("store: cannot encrypt with the new data key, it goes on when the store "
 			  "is opened next: %s",
 			  g_strerror(-r));

@@ -507,7 +507,7 @@ static int read_encrypted(struct local *local, struct tree_sum *ret)
 	r = check_log_end(local);
 	if (r == 0)
 		r = tree_sum_read(&local->layout, local->layout.newest, local_revision(local), ret);
-	return r;
+	return r < 0 ? -EUCLEAN : 0;
 }
 
 int local_start(struct local *local)

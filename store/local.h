@@ -84,5 +84,6 @@ extern const struct store_engine local_engine;
 void local_init(struct local *local);
 void local_done(struct local *local);
 
-/* Starts what runs beside: the head, the committer, the syncing and compacting threads. */
+/* Starts what runs beside: the head, the committer, the syncing and compacting threads.
+ * -EUCLEAN: what an encrypted store has is not of one commit. */
 int local_start(struct local *local);

@@ -584,7 +584,13 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	r = read_meta(local, ret_message);
 	if (r == 0) {
 		r = local_start(local);
-		if (r < 0)
+		if (r == -EUCLEAN)
+			refuse(ret_message, r,
+			       g_strdup_printf("cannot open store '%s': damaged: its revision, its "
+					       "log and its tree are not of one commit; restore it "
+					       "from a backup",
+					       local->path));
+		else if (r < 0)
 			refuse_errno(ret_message, "open", local->path, r);
 	}
 	if (r < 0)

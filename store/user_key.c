@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +79,15 @@ static int check_file(int fd, const char *path, char **ret_message)
 	return why ? refuse(ret_message, "use key file", path, -EPERM, why) : 0;
 }
 
-/* Reads until the end, or `size`. */
+/* The signal that came while a terminal was asked, or 0. */
+static volatile sig_atomic_t interrupted;
+
+static void note_signal(int signal)
+{
+	interrupted = signal;
+}
+
+/* Reads until the end, or `size`. -EINTR: note_signal was called. */
 static ssize_t read_all(int fd, unsigned char *bytes, size_t size)
 {
 	size_t count = 0;
@@ -86,7 +95,7 @@ static ssize_t read_all(int fd, unsigned char *bytes, size_t size)
 	while (count < size) {
 		ssize_t more = read(fd, bytes + count, size - count);
 
-		if (more < 0 && errno == EINTR)
+		if (more < 0 && errno == EINTR && !interrupted)
 			continue;
 		if (more < 0)
 			return -errno;
@@ -256,8 +265,7 @@ int store_key_read_passphrase(int fd, struct store_key **ret, char **ret_message
 	return r < 0 ? refuse_passphrase(ret_message, r) : 0;
 }
 
-/* Asks on the terminal `fd`, which shows nothing of what is typed. */
-static int ask(int fd, const char *question, struct store_key **ret)
+static int ask_silently(int fd, const char *question, struct store_key **ret)
 {
 	struct termios before, silent;
 	int r;
@@ -273,6 +281,26 @@ static int ask(int fd, const char *question, struct store_key **ret)
 	r = read_passphrase(fd, ret);
 	dprintf(fd, "\n");
 	tcsetattr(fd, TCSAFLUSH, &before);
+	return r;
+}
+
+/* Asks on the terminal `fd`, which shows nothing of what is typed. A signal that ends the
+ * process does so when the terminal is what it was. */
+static int ask(int fd, const char *question, struct store_key **ret)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	const struct sigaction note = { .sa_handler = note_signal };
+	struct sigaction before[G_N_ELEMENTS(signals)];
+	int r;
+
+	interrupted = 0;
+	for (guint i = 0; i < G_N_ELEMENTS(signals); i++)
+		sigaction(signals[i], &note, &before[i]);
+	r = ask_silently(fd, question, ret);
+	for (guint i = 0; i < G_N_ELEMENTS(signals); i++)
+		sigaction(signals[i], &before[i], NULL);
+	if (interrupted)
+		raise(interrupted);
 	return r;
 }
 

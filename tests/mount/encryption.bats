@@ -194,6 +194,40 @@ found_in() {
 	rm -r "$STORE"
 }
 
+# type_to TEXT COMMAND...: on a terminal of its own, typed at its first question
+type_to() {
+	"$PYTHON" - "$@" 3>&- <<'PY'
+import os, pty, sys, termios, time
+text = sys.argv[1].encode().decode("unicode_escape").encode()
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+seen, typed = b"", False
+echo = None
+while True:
+    try:
+        more = os.read(terminal, 1000)
+        echo = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+    except OSError:
+        break
+    if not more:
+        break
+    seen += more
+    if b": " in seen and not typed:
+        time.sleep(0.2)
+        os.write(terminal, text)
+        typed = True
+_, status = os.waitpid(pid, 0)
+code = os.waitstatus_to_exitcode(status)
+try:
+    echo = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+except (OSError, termios.error):
+    pass
+print(seen.decode(), "echo", echo)
+sys.exit(code if code >= 0 else 128 - code)
+PY
+}
+
 @test "a passphrase comes from a descriptor or a terminal" {
 	local store=$BASE/with-passphrase
 	"$COMMITFS" init --passphrase-fd=0 "$store" <<<'correct horse'
@@ -207,33 +241,16 @@ found_in() {
 	DAEMON=$(field pid "$MNT/status")
 	unmount_store
 	# The terminal echoes nothing of it.
-	"$PYTHON" - "$COMMITFS" "$store" "$MNT" <<'PY' >"$BASE/typed"
-import os, pty, sys, time
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], [sys.argv[1], "mount", "--passphrase", sys.argv[2], sys.argv[3]])
-seen = b""
-typed = False
-while True:
-    try:
-        more = os.read(fd, 1000)
-    except OSError:
-        break
-    if not more:
-        break
-    seen += more
-    if b": " in seen and not typed:
-        time.sleep(0.2)
-        os.write(fd, b"correct horse\n")
-        typed = True
-_, status = os.waitpid(pid, 0)
-print(seen.decode())
-sys.exit(os.waitstatus_to_exitcode(status))
-PY
+	type_to 'correct horse\n' "$COMMITFS" mount --passphrase "$store" "$MNT" >"$BASE/typed"
 	DAEMON=$(field pid "$MNT/status")
 	like "$(cat "$BASE/typed")" 'Passphrase of'
+	like "$(cat "$BASE/typed")" 'echo True'
 	! grep -q horse "$BASE/typed"
 	unmount_store
+	# And is what it was when an interrupt ends the question.
+	run type_to '\x03' "$COMMITFS" mount --passphrase "$store" "$MNT"
+	is "$status" 130
+	like "$output" 'echo True'
 	rm -r "$store"
 }
 

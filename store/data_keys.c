@@ -163,8 +163,7 @@ static void bind(struct wrapper_binding *binding, const struct sealer *sealer,
 }
 
 /* Appends one key to sealer->encoded, which begins with how it is wrapped. */
-static void wrap(struct sealer *sealer, const guint8 *wrapping_key, uint32_t id,
-		 const guint8 *key)
+static void wrap(struct sealer *sealer, const guint8 *wrapping_key, uint32_t id, const guint8 *key)
 {
 	struct wrapper_binding binding;
 	guint8 wrapped[WRAPPED_SIZE];
@@ -303,7 +302,10 @@ static int unwrap_all(struct sealer *sealer, const struct store_key *key)
 	while (r == 0 && reader.left)
 		r = unwrap(sealer, &reader, wrapping_key);
 	sodium_free(wrapping_key);
-	if (r == 0 && sealer->keys->count == 0)
+	/* Nobody who has no key may take one of them away. */
+	if (r == 0 &&
+	    (sealer->keys->count == 0 ||
+	     sodium_is_zero(sealer->keys->fingerprint, sizeof(sealer->keys->fingerprint))))
 		r = -EIO;
 	return r;
 }

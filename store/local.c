@@ -540,7 +540,8 @@ static void close_store(struct store *store)
 	compactor_stop(&local->compactor);
 	stop_sync(local);
 	committer_done(&local->committer);
-	local_close(local, local->path && !g_atomic_int_get(&local->read_only));
+	layout_close(&local->layout, local->path && !g_atomic_int_get(&local->read_only));
+	local_free(local);
 }
 
 const struct store_engine local_engine = {

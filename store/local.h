@@ -31,7 +31,7 @@ struct local {
 	pthread_mutex_t time_lock;
 	/* Of an encrypted store: writing to the tree. Behind time_lock; local_lock_tree(). */
 	pthread_mutex_t tree_lock;
-	pthread_mutex_t tree_gate; /* before tree_lock, and only while that is waited for */
+	pthread_mutex_t tree_gate;   /* before tree_lock, and only while that is waited for */
 	struct snapshot_names names; /* time_lock */
 	guint64 oldest_revision;     /* time_lock to change, atomic to look at */
 	gint64 opened;		     /* set once: how often the store was opened */
@@ -72,17 +72,20 @@ void local_note_written(struct local *local, uint64_t bytes);
  * growing may not. */
 bool local_has_space(uint64_t free_bytes, uint64_t bytes, bool growing);
 
-/* Opens the layout of a store that is not in use, alone, without what runs beside: as
- * store_open, and its end; `flush` as for layout_close. */
-int local_open(const struct store_options *options, struct local **ret, char **ret_message);
-void local_close(struct local *local, bool flush);
-
 /* The engine on an open layout. */
 extern const struct store_engine local_engine;
 
 /* What must be there before anything is read, and its end. */
 void local_init(struct local *local);
 void local_done(struct local *local);
+
+/* Opens the database of a store, with the lock on it and, where it is encrypted, its key, and
+ * nothing beyond: as store_open, of which it is the first half. What is in it is not looked
+ * at. Free with local_free. */
+int local_open(const struct store_options *options, enum layout_mode mode, struct local **ret,
+	       char **ret_message);
+/* Of one that was opened so far and not started. Accepts NULL. */
+void local_free(struct local *local);
 
 /* Starts what runs beside: the head, the committer, the syncing and compacting threads.
  * -EUCLEAN: what an encrypted store has is not of one commit. */

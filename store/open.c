@@ -408,7 +408,7 @@ static int open_keys(struct local *local, const char *database, char **ret_messa
 	return r < 0 ? unlock_refuse(local->path, r, key, ret_message) : 0;
 }
 
-static int open_database(struct local *local, char **ret_message)
+static int open_database(struct local *local, enum layout_mode mode, char **ret_message)
 {
 	g_autofree char *database = g_build_filename(local->path, "db", NULL);
 	g_autofree char *error = NULL;
@@ -425,7 +425,7 @@ static int open_database(struct local *local, char **ret_message)
 	r = local->encrypted ? open_keys(local, database, ret_message) : 0;
 	if (r < 0)
 		return r;
-	if (layout_open(&local->layout, database, LAYOUT_OPEN, &error) < 0)
+	if (layout_open(&local->layout, database, mode, &error) < 0)
 		return refuse_database(local, database, error, ret_message);
 	local->layout.sealer = local->sealer;
 	return 0;
@@ -518,7 +518,7 @@ static int open_memory(struct local *local, char **ret_message)
 	return r < 0 ? refuse_errno(ret_message, "make", "memory:", r) : 0;
 }
 
-static int open_directory(struct local *local, char **ret_message)
+static int open_directory(struct local *local, enum layout_mode mode, char **ret_message)
 {
 	int r;
 
@@ -528,13 +528,15 @@ static int open_directory(struct local *local, char **ret_message)
 	if (r == 0)
 		r = unlock_check(local->path, local->encrypted, local->options.key, ret_message);
 	if (r == 0)
-		r = open_database(local, ret_message);
+		r = open_database(local, mode, ret_message);
 	return r;
 }
 
-void local_close(struct local *local, bool flush)
+void local_free(struct local *local)
 {
-	layout_close(&local->layout, flush);
+	if (!local)
+		return;
+	layout_close(&local->layout, false);
 	local_done(local);
 	sealer_free(local->sealer);
 	if (local->marker >= 0)
@@ -554,7 +556,8 @@ void store_options_init(struct store_options *options)
 	};
 }
 
-int local_open(const struct store_options *options, struct local **ret, char **ret_message)
+int local_open(const struct store_options *options, enum layout_mode mode, struct local **ret,
+	       char **ret_message)
 {
 	struct local *local = g_new0(struct local, 1);
 	int r;
@@ -564,13 +567,15 @@ int local_open(const struct store_options *options, struct local **ret, char **r
 	local->options.path = local->path;
 	local->marker = -1;
 	local_init(local);
-	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
+	r = local->path ? open_directory(local, mode, ret_message) :
+			  open_memory(local, ret_message);
 	local->options.key = NULL;
-	if (r < 0)
-		local_close(local, false);
-	else
-		*ret = local;
-	return r;
+	if (r < 0) {
+		local_free(local);
+		return r;
+	}
+	*ret = local;
+	return 0;
 }
 
 int store_open(const struct store_options *options, struct store **ret, char **ret_message)
@@ -578,7 +583,7 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	struct local *local;
 	int r;
 
-	r = local_open(options, &local, ret_message);
+	r = local_open(options, LAYOUT_OPEN, &local, ret_message);
 	if (r < 0)
 		return r;
 	r = read_meta(local, ret_message);
@@ -594,7 +599,7 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 			refuse_errno(ret_message, "open", local->path, r);
 	}
 	if (r < 0)
-		local_close(local, false);
+		local_free(local);
 	else
 		*ret = &local->base;
 	return r;

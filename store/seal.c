@@ -90,9 +90,9 @@ static int open_part(const struct sealer *sealer, const struct binding *binding,
 {
 	const guint8 *key = data_keys_find(sealer->keys, key_id);
 
-	if (!key || crypto_aead_xchacha20poly1305_ietf_decrypt(
-			    ret, NULL, NULL, from + NONCE_SIZE, box_size, binding->bytes,
-			    binding->size, from, key) != 0)
+	if (!key || crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, from + NONCE_SIZE,
+							       box_size, binding->bytes,
+							       binding->size, from, key) != 0)
 		return -EIO;
 	return 0;
 }
@@ -151,8 +151,7 @@ void seal_fingerprint(const struct sealer *sealer, const char *stored_key, size_
 
 	G_STATIC_ASSERT(sizeof(hash) == 2 * sizeof(uint64_t));
 	memcpy(at, stored_key, size);
-	crypto_shorthash_siphashx24(hash, text, sizeof(uint64_t) + size,
-				    sealer->keys->fingerprint);
+	crypto_shorthash_siphashx24(hash, text, sizeof(uint64_t) + size, sealer->keys->fingerprint);
 	reader = reader_of(hash, sizeof(hash));
 	ret[0] = read_u64(&reader);
 	ret[1] = read_u64(&reader);

@@ -157,11 +157,11 @@ int store_change_key(const char *path, const struct store_key *old_key,
 	store_options_init(&options);
 	options.path = path;
 	options.key = old_key;
-	r = local_open(&options, &local, ret_message);
+	r = local_open(&options, LAYOUT_OPEN, &local, ret_message);
 	if (r < 0)
 		return r;
 	r = local->sealer ? change_key(local, new_key, ret_message) :
 			    unlock_check(path, false, new_key, ret_message);
-	local_close(local, r == 0);
+	local_free(local);
 	return r;
 }

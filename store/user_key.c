@@ -56,8 +56,8 @@ void store_key_free(struct store_key *key)
 static int refuse(char **ret_message, const char *action, const char *path, int error,
 		  const char *why)
 {
-	*ret_message = g_strdup_printf("cannot %s '%s': %s", action, path,
-				       why ? why : g_strerror(-error));
+	*ret_message =
+		g_strdup_printf("cannot %s '%s': %s", action, path, why ? why : g_strerror(-error));
 	return error;
 }
 
@@ -253,8 +253,8 @@ static int refuse_passphrase(char **ret_message, int error)
 		*ret_message = g_strdup_printf(
 			"cannot read the passphrase: it is longer than %d bytes", PASSPHRASE_MAX);
 	else
-		*ret_message = g_strdup_printf("cannot read the passphrase: %s",
-					       g_strerror(-error));
+		*ret_message =
+			g_strdup_printf("cannot read the passphrase: %s", g_strerror(-error));
 	return error;
 }
 

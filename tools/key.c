@@ -23,16 +23,12 @@ static gboolean set_new_key(const char *name, const char *value, gpointer data, 
 	return key_option_set(name, value, &options->new_key, error);
 }
 
-#define NEW_KEY ((gpointer)(uintptr_t)set_new_key)
-
 static const GOptionEntry entries[] = {
 	KEY_OPTION_ENTRIES(set_key),
-	{ "new-key-file", 0, 0, G_OPTION_ARG_CALLBACK, NEW_KEY, "The key that it is to have",
-	  "FILE" },
-	{ "new-passphrase", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, NEW_KEY,
-	  "Ask for the passphrase that it is to have", NULL },
-	{ "new-passphrase-fd", 0, 0, G_OPTION_ARG_CALLBACK, NEW_KEY, "Read that from a descriptor",
-	  "FD" },
+	KEY_OPTION("new-key-file", 0, set_new_key, "The key that it is to have", "FILE"),
+	KEY_OPTION("new-passphrase", G_OPTION_FLAG_NO_ARG, set_new_key,
+		   "Ask for the passphrase that it is to have", NULL),
+	KEY_OPTION("new-passphrase-fd", 0, set_new_key, "Read that from a descriptor", "FD"),
 	G_OPTION_ENTRY_NULL,
 };
 

@@ -15,20 +15,19 @@ struct key_options {
 	int fd;	    /* to read a passphrase from; -1: none */
 };
 
-#define KEY_OPTION_ENTRIES(callback)                                                         \
-	{ "key-file", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)(uintptr_t)(callback),          \
-	  "Key of an encrypted store: 32 bytes, or 64 hexadecimal digits", "FILE" },         \
-		{ "passphrase",						                     \
-		  0,                                                                         \
-		  G_OPTION_FLAG_NO_ARG,                                                      \
-		  G_OPTION_ARG_CALLBACK,                                                     \
-		  (gpointer)(uintptr_t)(callback),                                           \
-		  "Ask for the passphrase of an encrypted store",                            \
-		  NULL },                                                                    \
-	{                                                                                    \
-		"passphrase-fd", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)(uintptr_t)(callback), \
-			"Read it from a descriptor, such as 0, up to a newline", "FD"        \
+#define KEY_OPTION(name, flags, callback, text, value)                                        \
+	{                                                                                     \
+		name, 0, flags, G_OPTION_ARG_CALLBACK, (gpointer)(uintptr_t)(callback), text, \
+			value                                                                 \
 	}
+
+#define KEY_OPTION_ENTRIES(callback)                                                         \
+	KEY_OPTION("key-file", 0, callback,                                                  \
+		   "Key of an encrypted store: 32 bytes, or 64 hexadecimal digits", "FILE"), \
+		KEY_OPTION("passphrase", G_OPTION_FLAG_NO_ARG, callback,                     \
+			   "Ask for the passphrase of an encrypted store", NULL),            \
+		KEY_OPTION("passphrase-fd", 0, callback,                                     \
+			   "Read it from a descriptor, such as 0, up to a newline", "FD")
 
 void key_options_init(struct key_options *options);
 void key_options_done(struct key_options *options);

@@ -583,8 +583,7 @@ Test(store_crypt, altered_data_keys_refuse_to_open)
 	const char *names[] = { META_ENCRYPTION, META_ID };
 
 	for (guint n = 0; n < G_N_ELEMENTS(names); n++) {
-		g_autoptr(GBytes) stored =
-			raw_get(layout, FAMILY_META, names[n], strlen(names[n]));
+		g_autoptr(GBytes) stored = raw_get(layout, FAMILY_META, names[n], strlen(names[n]));
 		gsize count = g_bytes_get_size(stored);
 
 		for (gsize i = 0; i < count; i++) {
@@ -642,10 +641,16 @@ Test(store_crypt, a_key_file_is_32_bytes_or_64_digits_of_its_owner)
 	cr_expect_eq(read_key_file("long", raw, 33, 0600), -EINVAL);
 	cr_expect_eq(read_key_file("empty", "", 0, 0600), -EINVAL);
 	cr_expect_eq(read_key_file("cut", digits, 63, 0600), -EINVAL);
-	cr_expect_eq(read_key_file("more", "0123456789abcdef0123456789ABCDEF0123456789abcdef01234"
-					   "56789abcdef\n\n", 66, 0600), -EINVAL);
-	cr_expect_eq(read_key_file("no-digits", "x123456789abcdef0123456789abcdef0123456789abcdef"
-						"0123456789abcdef", 64, 0600), -EINVAL);
+	cr_expect_eq(read_key_file("more",
+				   "0123456789abcdef0123456789ABCDEF0123456789abcdef01234"
+				   "56789abcdef\n\n",
+				   66, 0600),
+		     -EINVAL);
+	cr_expect_eq(read_key_file("no-digits",
+				   "x123456789abcdef0123456789abcdef0123456789abcdef"
+				   "0123456789abcdef",
+				   64, 0600),
+		     -EINVAL);
 	cr_expect_eq(read_key_file("group", raw, 32, 0640), -EPERM);
 	cr_expect_eq(read_key_file("others", raw, 32, 0604), -EPERM);
 }

@@ -197,8 +197,7 @@ static void *write_keys(void *arg)
 	struct writer *writer = arg;
 
 	for (int i = 1; !g_atomic_int_get(&writer->stop); i++) {
-		g_autofree char *key =
-			g_strdup_printf("b/k%d", writer->first + i * 7 % BUSY_KEYS);
+		g_autofree char *key = g_strdup_printf("b/k%d", writer->first + i * 7 % BUSY_KEYS);
 
 		put_number(key, i);
 		writer->last[i * 7 % BUSY_KEYS] = i;
@@ -267,6 +266,64 @@ Test(store_reseal, commits_go_on_meanwhile_and_none_is_undone)
 	}
 }
 
+/* ---- Taken away ----------------------------------------------------------------- */
+
+/* Writes what META_ENCRYPTION has, of a store that is closed. */
+static void put_data_keys(GBytes *keys)
+{
+	struct store_options options;
+	struct local *local;
+	char *message = NULL;
+
+	store_options_init(&options);
+	options.path = secret.path;
+	options.key = secret.key;
+	cr_assert_eq(local_open(&options, LAYOUT_OPEN, &local, &message), 0, "%s", message);
+	raw_put_bytes(&local->layout, FAMILY_META, META_ENCRYPTION, strlen(META_ENCRYPTION), keys);
+	local_free(local);
+}
+
+Test(store_reseal, who_puts_old_data_keys_back_makes_it_unreadable_not_readable)
+{
+	struct store_key *old;
+	g_autoptr(GBytes) before = NULL;
+	g_autofree char *message = NULL, *second = NULL;
+	struct store *store;
+
+	fill();
+	before = raw_get(layout_of(&secret), FAMILY_META, META_ENCRYPTION, strlen(META_ENCRYPTION));
+	old = secret.key;
+	secret.key = new_key(&secret, "new");
+	close_crypt(&secret);
+	cr_assert_eq(store_change_key(secret.path, old, secret.key, &message), 0, "%s", message);
+	/* Those of before the change, for who has the old key. */
+	put_data_keys(before);
+	cr_expect_lt(try_key(&secret, old, &store, &second), 0);
+	store_key_free(old);
+}
+
+Test(store_reseal, no_data_key_can_be_taken_away)
+{
+	const gsize wrapped = 4 + 24 + 32 + 16;
+	g_autoptr(GBytes) keys = NULL;
+	g_autoptr(GByteArray) rest = g_byte_array_new();
+	const char *id;
+	struct sealer *sealer = NULL;
+	struct seal_text text;
+
+	keys = raw_get(layout_of(&secret), FAMILY_META, META_ENCRYPTION, strlen(META_ENCRYPTION));
+	id = ((struct local *)secret.store)->id;
+	text.bytes = g_bytes_get_data(keys, &text.size);
+	/* The only data key; then the key of the fingerprints, which comes before it. */
+	text.size -= wrapped;
+	cr_expect_eq(sealer_open(id, text, secret.key, &sealer), -EIO);
+	g_byte_array_append(rest, text.bytes, (guint)(text.size - wrapped));
+	g_byte_array_append(rest, (const guint8 *)text.bytes + text.size, (guint)wrapped);
+	text.bytes = rest->data;
+	text.size = rest->len;
+	cr_expect_eq(sealer_open(id, text, secret.key, &sealer), -EIO);
+}
+
 /* ---- Killed --------------------------------------------------------------------- */
 
 /* The store as it would be if the process were killed now, opened with `key`. */
@@ -303,10 +360,11 @@ Test(store_reseal, killed_after_any_step_it_goes_on)
 	store_options_init(&options);
 	options.path = secret.path;
 	options.key = secret.key;
-	cr_assert_eq(local_open(&options, &local, &message), 0, "%s", message);
+	cr_assert_eq(local_open(&options, LAYOUT_OPEN, &local, &message), 0, "%s", message);
 	local->compactor.local = local;
 	cr_assert_eq(layout_get_number(&local->layout, local->layout.newest, META_REVISION,
-				       &local->revision), 0);
+				       &local->revision),
+		     0);
 	cr_assert_eq(reseal_new(local, &reseal), 0);
 	cr_assert_not_null(reseal);
 	do {
@@ -319,7 +377,7 @@ Test(store_reseal, killed_after_any_step_it_goes_on)
 	cr_expect_eq(r, 0);
 	cr_expect_gt(steps, 6);
 	reseal_free(reseal);
-	local_close(local, false);
+	local_free(local);
 }
 
 Test(store_reseal, a_damaged_record_keeps_the_old_data_key)

@@ -19,7 +19,7 @@ static void teardown(void)
 	unmake_crypt(&secret);
 }
 
-TestSuite(store_reseal, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(store_reseal, .init = setup, .fini = teardown, .timeout = 240);
 
 static void put_number(const char *key, int number)
 {
@@ -244,7 +244,7 @@ static void wait_tree_resealed(void)
 Test(store_reseal, commits_go_on_meanwhile_and_none_is_undone)
 {
 	fill_busy();
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 2; round++) {
 		g_autofree char *name = g_strdup_printf("new%d", round);
 		g_autofree struct writer *writers = g_new0(struct writer, WRITERS);
 

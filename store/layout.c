@@ -96,7 +96,8 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	return options;
 }
 
-static rocksdb_options_t *new_family_options(struct layout *layout, enum family family)
+static rocksdb_options_t *new_family_options(struct layout *layout, enum family family,
+					     enum layout_mode mode)
 {
 	rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
 	rocksdb_options_t *options = rocksdb_options_create();
@@ -110,6 +111,7 @@ static rocksdb_options_t *new_family_options(struct layout *layout, enum family 
 			table, rocksdb_filterpolicy_create_bloom_full(10));
 	rocksdb_options_set_block_based_table_factory(options, table);
 	rocksdb_block_based_options_destroy(table);
+	rocksdb_options_set_disable_auto_compactions(options, mode == LAYOUT_COPY);
 	rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER_SIZE);
 	rocksdb_options_set_max_write_buffer_number(options, 2);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
@@ -145,10 +147,11 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 	layout->options = new_database_options(layout, mode);
 	layout->newest = rocksdb_readoptions_create();
 	for (int i = 0; i < FAMILY_COUNT; i++)
-		options[i] = layout->family_options[i] = new_family_options(layout, (enum family)i);
+		options[i] = layout->family_options[i] =
+			new_family_options(layout, (enum family)i, mode);
 	if (!path)
 		path = "/store";
-	if (mode == LAYOUT_SALVAGE)
+	if (mode == LAYOUT_SALVAGE || mode == LAYOUT_READ)
 		layout->db = rocksdb_open_for_read_only_column_families(layout->options, path,
 									FAMILY_COUNT, family_names,
 									options, layout->families,

@@ -55,6 +55,8 @@ struct layout {
 enum layout_mode {
 	LAYOUT_CREATE,
 	LAYOUT_OPEN,
+	LAYOUT_COPY,	/* as LAYOUT_OPEN, but nothing is made smaller beside */
+	LAYOUT_READ,	/* read-only, as LAYOUT_OPEN would find it */
 	LAYOUT_SALVAGE, /* read-only, up to the first damage in the log */
 };
 

@@ -2,6 +2,7 @@
  * open.c, committing in committer.c. */
 #include "store/local.h"
 
+#include "store/checkpoint.h"
 #include "store/codec.h"
 #include "store/evaluate.h"
 #include "store/log_reader.h"
@@ -186,6 +187,11 @@ static int compact(struct store *store, uint64_t revision, store_compaction_fn *
 static int purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg)
 {
 	return compactor_purge(&local_of(store)->compactor, key, progress, arg);
+}
+
+static int checkpoint(struct store *store, char **ret_path)
+{
+	return checkpoint_make(local_of(store), ret_path);
 }
 
 static void on_lead(struct store *store, store_lead_fn *lead, void *arg)
@@ -518,6 +524,7 @@ const struct store_engine local_engine = {
 	.list_snapshots = list_snapshots,
 	.compact = compact,
 	.purge = purge,
+	.checkpoint = checkpoint,
 	.get_revision = get_revision,
 	.get_status = get_status,
 	.get_metrics = get_metrics,

@@ -69,5 +69,14 @@ extern const struct store_engine local_engine;
 void local_init(struct local *local);
 void local_done(struct local *local);
 
+/* Opens the database of a store, with the lock on it, and nothing beyond: as store_open, of
+ * which it is the first half. What is in it is not looked at. Free with local_free. */
+int local_open(const struct store_options *options, enum layout_mode mode, struct local **ret,
+	       char **ret_message);
+/* Makes the directory `path` a store, durably: what it is told apart by. */
+int local_write_marker(const char *path, uint64_t format);
+/* Of one that was opened so far and not started. Accepts NULL. */
+void local_free(struct local *local);
+
 /* Starts what runs beside: the head, the committer, the syncing and compacting threads. */
 int local_start(struct local *local);

@@ -5,7 +5,9 @@
  * told from a damaged one; and whoever has the store open holds a lock on it. */
 #include "store/local.h"
 
+#include "store/checkpoint.h"
 #include "store/commit.h"
+#include "store/files.h"
 #include "store/log.h"
 #include "store/record.h"
 
@@ -130,52 +132,12 @@ static int check_creatable(const char *path, char **ret_message)
 	return 0;
 }
 
-static int sync_directory(const char *path)
+int local_write_marker(const char *path, uint64_t format)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	size_t size = strlen(text);
-	ssize_t written;
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	written = write(fd, text, size);
-	if (written < 0 || (size_t)written < size)
-		r = written < 0 ? -errno : -ENOSPC;
-	else if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
-static int write_marker(const char *path)
-{
-	g_autofree char *text = g_strdup_printf(MARKER_TEXT, LAYOUT_FORMAT);
+	g_autofree char *text = g_strdup_printf(MARKER_TEXT, (unsigned)format);
 	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
-	g_autofree char *partial = g_strconcat(marker, ".new", NULL);
-	g_autofree char *above = g_path_get_dirname(path);
-	int r;
 
-	r = write_file(partial, text);
-	if (r == 0 && rename(partial, marker) < 0)
-		r = -errno;
-	if (r == 0)
-		r = sync_directory(path);
-	if (r == 0)
-		r = sync_directory(above);
-	return r;
+	return files_replace(marker, text);
 }
 
 static int create_database(const char *path, char **ret_message)
@@ -197,6 +159,7 @@ static int create_database(const char *path, char **ret_message)
 
 int store_create(const char *path, char **ret_message)
 {
+	g_autofree char *above = NULL;
 	int r;
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -208,7 +171,10 @@ int store_create(const char *path, char **ret_message)
 		r = create_database(path, ret_message);
 	if (r < 0)
 		return r;
-	r = write_marker(path);
+	above = g_path_get_dirname(path);
+	r = local_write_marker(path, LAYOUT_FORMAT);
+	if (r == 0)
+		r = files_sync_directory(above);
 	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
 }
 
@@ -345,12 +311,13 @@ static int refuse_database(const char *path, const char *database, const char *e
 		      g_strdup_printf("cannot open store '%s': %s", path, error));
 }
 
-static int open_database(struct local *local, char **ret_message)
+static int open_database(struct local *local, enum layout_mode mode, char **ret_message)
 {
 	g_autofree char *database = g_build_filename(local->path, "db", NULL);
 	g_autofree char *error = NULL;
+	int rights = mode == LAYOUT_READ ? R_OK | X_OK : R_OK | W_OK | X_OK;
 
-	if (faccessat(AT_FDCWD, database, R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
+	if (faccessat(AT_FDCWD, database, rights, AT_EACCESS) < 0) {
 		if (errno != ENOENT)
 			return refuse_errno(ret_message, "open", local->path, -errno);
 		return refuse(ret_message, -EUCLEAN,
@@ -358,7 +325,7 @@ static int open_database(struct local *local, char **ret_message)
 					      "restore it from a backup",
 					      local->path));
 	}
-	if (layout_open(&local->layout, database, LAYOUT_OPEN, &error) < 0)
+	if (layout_open(&local->layout, database, mode, &error) < 0)
 		return refuse_database(local->path, database, error, ret_message);
 	return 0;
 }
@@ -444,7 +411,7 @@ static int open_memory(struct local *local, char **ret_message)
 	return r < 0 ? refuse_errno(ret_message, "make", "memory:", r) : 0;
 }
 
-static int open_directory(struct local *local, char **ret_message)
+static int open_directory(struct local *local, enum layout_mode mode, char **ret_message)
 {
 	int r;
 
@@ -452,12 +419,17 @@ static int open_directory(struct local *local, char **ret_message)
 	if (r == 0)
 		r = open_marker(local->path, &local->marker, ret_message);
 	if (r == 0)
-		r = open_database(local, ret_message);
+		r = open_database(local, mode, ret_message);
+	/* Of those who were killed. */
+	if (r == 0 && mode == LAYOUT_OPEN)
+		checkpoint_remove_all(local->path);
 	return r;
 }
 
-static void local_free(struct local *local)
+void local_free(struct local *local)
 {
+	if (!local)
+		return;
 	layout_close(&local->layout, false);
 	local_done(local);
 	if (local->marker >= 0)
@@ -477,7 +449,8 @@ void store_options_init(struct store_options *options)
 	};
 }
 
-int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+int local_open(const struct store_options *options, enum layout_mode mode, struct local **ret,
+	       char **ret_message)
 {
 	struct local *local = g_new0(struct local, 1);
 	int r;
@@ -487,9 +460,25 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	local->options.path = local->path;
 	local->marker = -1;
 	local_init(local);
-	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
-	if (r == 0)
-		r = read_meta(local, ret_message);
+	r = local->path ? open_directory(local, mode, ret_message) :
+			  open_memory(local, ret_message);
+	if (r < 0) {
+		local_free(local);
+		return r;
+	}
+	*ret = local;
+	return 0;
+}
+
+int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+{
+	struct local *local;
+	int r;
+
+	r = local_open(options, LAYOUT_OPEN, &local, ret_message);
+	if (r < 0)
+		return r;
+	r = read_meta(local, ret_message);
 	if (r == 0) {
 		r = local_start(local);
 		if (r < 0)

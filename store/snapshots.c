@@ -300,21 +300,36 @@ static char *meta_key(const char *name)
 	return g_strconcat(META_SNAPSHOT_PREFIX, name, NULL);
 }
 
+int snapshot_name_decode(const char *bytes, size_t size, struct named_snapshot *ret)
+{
+	struct reader reader = reader_of(bytes, size);
+	struct named_snapshot named = { 0 };
+	uint8_t format = read_u8(&reader);
+
+	named.revision = read_u64(&reader);
+	named.time_ns = (int64_t)read_u64(&reader);
+	named.uid = read_u32(&reader);
+	if (reader.failed || format != NAME_FORMAT)
+		return -EIO;
+	*ret = named;
+	return 0;
+}
+
 static int decode_name(const char *key, size_t key_size, const char *bytes, size_t size,
 		       struct snapshot_name **ret)
 {
-	struct reader reader = reader_of(bytes, size);
-	struct snapshot_name name = { 0 };
 	size_t prefix = strlen(META_SNAPSHOT_PREFIX);
-	uint8_t format = read_u8(&reader);
+	struct snapshot_name *name;
+	struct named_snapshot named;
 
-	name.revision = read_u64(&reader);
-	name.time_ns = (int64_t)read_u64(&reader);
-	name.uid = read_u32(&reader);
-	if (reader.failed || format != NAME_FORMAT)
+	if (snapshot_name_decode(bytes, size, &named) < 0)
 		return -EIO;
-	name.name = g_strndup(key + prefix, key_size - prefix);
-	*ret = g_memdup2(&name, sizeof(name));
+	name = g_new0(struct snapshot_name, 1);
+	name->name = g_strndup(key + prefix, key_size - prefix);
+	name->revision = named.revision;
+	name->time_ns = named.time_ns;
+	name->uid = named.uid;
+	*ret = name;
 	return 0;
 }
 

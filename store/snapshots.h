@@ -50,6 +50,8 @@ void snapshot_names_init(struct snapshot_names *names);
 void snapshot_names_done(struct snapshot_names *names);
 /* Reads them from `meta`; before others use the store. */
 int snapshot_names_load(struct local *local);
+/* What `meta` has of a named snapshot, all but the name. -EIO: it is damaged. */
+int snapshot_name_decode(const char *bytes, size_t size, struct named_snapshot *ret);
 /* Their revisions in ascending order, as an array of uint64_t. */
 GArray *snapshot_names_revisions(struct local *local);
 /* True when one of `revisions` lies from `first` on before `end`. */

@@ -592,6 +592,14 @@ int store_compact(struct store *store, uint64_t revision, store_compaction_fn *p
  * -ENOENT: there is no such key and no past value of it. -EROFS, -EIO. */
 int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 
+/* A checkpoint: a directory beside the database that holds all of it as it was at one
+ * revision, by links to the same files, to be copied from (see backup.h). It keeps space as a
+ * snapshot that is held does; whoever made it removes it, and the next opening those that
+ * were left. Waits for the disk. *ret_path: caller frees. -EOPNOTSUPP: the store is in
+ * memory. -ENOSPC, -EROFS, -EIO. */
+int store_checkpoint(struct store *store, char **ret_path);
+void store_remove_checkpoint(const char *path); /* accepts NULL */
+
 /* ---- The store ------------------------------------------------------------------ */
 
 enum store_sync { STORE_SYNC_ALWAYS, STORE_SYNC_NONE, STORE_SYNC_INTERVAL };

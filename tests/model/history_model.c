@@ -8,6 +8,7 @@
  * killed, at once after opening the store, while the compaction that was cut short goes on.
  *
  * usage: history_model [SEED [COMMITS]], COMMITFS_FULL for 100,000 commits */
+#include "store/check.h"
 #include "tests/model/history_tree.h"
 
 #include <errno.h>
@@ -496,6 +497,25 @@ static int compact_until_killed(const char *path, uint64_t revision)
 	}
 }
 
+static void print_problem(const struct store_problem *problem, void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "%s: %s\n", problem->kind, problem->text);
+}
+
+/* What a kill leaves behind has to agree. */
+static void check_store(const char *path)
+{
+	struct store_check_options options = { .problem = print_problem };
+	struct store_check_result result;
+	char *message = NULL;
+
+	store_options_init(&options.open);
+	options.open.path = path;
+	check(store_check(&options, &result, &message) == 0);
+	check(result.problems == 0);
+}
+
 static void kill_a_compaction(const char *self, const char *path, uint64_t revision)
 {
 	g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, revision);
@@ -526,6 +546,7 @@ static void test_kills(const char *self, const char *path, struct reading *readi
 		reading->oldest = pick_revision(
 			reading->oldest, reading->oldest + (model.revision - reading->oldest) / 3);
 		kill_a_compaction(self, path, reading->oldest);
+		check_store(path);
 		reading->store = open_store(path);
 		/* While the compaction that was cut short goes on. */
 		compare_reads(reading, 500);
@@ -620,6 +641,7 @@ static void test_all(const char *self, const char *path, uint64_t commits)
 	expect_compacted(&reading);
 	compare_reads(&reading, READS / 4);
 	store_close(reading.store);
+	check_store(path);
 	g_array_unref(reading.named);
 }
 

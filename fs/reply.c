@@ -1,4 +1,5 @@
 /* Replies to the kernel, and the handles they hand out. */
+#include "fs/backup.h"
 #include "fs/eval.h"
 #include "fs/lock.h"
 #include "fs/session.h"
@@ -98,6 +99,7 @@ struct handle *handle_new(struct fs *fs, struct node *node, int flags)
 		txn_hold(txn_in_use(node, flags));
 	return handle;
 }
+
 void handle_free(struct handle *handle)
 {
 	struct fs *fs = handle->fs;
@@ -130,6 +132,7 @@ void handle_free(struct handle *handle)
 	g_clear_pointer(&handle->entries, g_ptr_array_unref);
 	snapshot_unref(handle->snapshot);
 	g_free(handle->key);
+	backup_release(handle);
 	record_unref(handle->record);
 	if (handle->poll)
 		fuse_pollhandle_destroy(handle->poll);

@@ -25,6 +25,10 @@ static const struct command *const commands[] = {
 	&revert_command,
 	&compact_command,
 	&purge_command,
+	&check_command,
+	&backup_command,
+	&export_command,
+	&import_command,
 };
 
 static const struct command *find_command(const char *name)

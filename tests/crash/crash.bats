@@ -37,7 +37,9 @@ kill_daemon() {
 	umount -l "$MNT"
 }
 
+# What a kill leaves behind agrees, before anything else has touched it.
 mount_again() {
+	"$COMMITFS" check "$STORE" >"$BASE/check" 2>&1 || fail "$(head -n 20 "$BASE/check")"
 	mount_store
 	echo "$DAEMON" >"$BASE/daemon"
 }

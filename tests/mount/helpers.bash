@@ -215,12 +215,21 @@ mount_own_store() {
 	mount_store "$@"
 }
 
+# Whatever a test did, the store agrees afterwards. One that cannot be opened, for want of a
+# key for instance, is not looked at.
+check_store() {
+	[ -d "${STORE:-}" ] || return 0
+	"$COMMITFS" check "$STORE" >"$BASE/check" 2>&1
+	[ $? != 1 ] || { head -n 20 "$BASE/check" >&2; return 1; }
+}
+
 unmount_own_store() {
 	local result=0
 	[ -n "${BASE:-}" ] || return 0
 	touch "$BASE/log"
 	[ -z "${DAEMON:-}" ] || unmount_store || result=1
 	check_log || result=1
+	check_store || result=1
 	[ $result = 0 ] || { tail -n 40 "$BASE/log" >&2; }
 	rm -rf --one-file-system "$BASE"
 	return $result

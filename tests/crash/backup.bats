@@ -31,7 +31,7 @@ mount_again() {
 	kill -9 "$DAEMON"
 	eventually 10 stopped "$DAEMON"
 	umount -l "$MNT"
-	"$COMMITFS" check "$STORE" >"$BASE/check" 2>&1 || fail "$(head -n 20 "$BASE/check")"
+	check_killed_store
 	mount_store
 	echo "$DAEMON" >"$BASE/daemon"
 	is "$(find "$STORE" -maxdepth 1 -name 'checkpoint.*' | wc -l)" 0 "checkpoints left"

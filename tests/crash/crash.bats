@@ -39,7 +39,7 @@ kill_daemon() {
 
 # What a kill leaves behind agrees, before anything else has touched it.
 mount_again() {
-	"$COMMITFS" check "$STORE" >"$BASE/check" 2>&1 || fail "$(head -n 20 "$BASE/check")"
+	check_killed_store
 	mount_store
 	echo "$DAEMON" >"$BASE/daemon"
 }

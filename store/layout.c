@@ -23,6 +23,8 @@
 #define ALL_WRITE_BUFFERS_SIZE (64 * MIB)
 #define WAL_SIZE_MAX (24 * MIB)
 #define BLOCK_CACHE_SIZE (48 * MIB)
+/* A directory that holds no logs, and can be listed. */
+#define NO_LOGS "/proc/self/task"
 #define INFO_LOG_FATAL 4
 #define CHECKSUM_XXH3 4
 /* Tables with many deletions in a row are compacted early: listing an emptied directory
@@ -74,8 +76,11 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	char *error = NULL;
 
 	/* Has no call of its own. */
-	rocksdb_get_options_from_string(base, "track_and_verify_wals_in_manifest=true", options,
-					&error);
+	rocksdb_get_options_from_string(base,
+					mode == LAYOUT_OPEN_REST ?
+						"track_and_verify_wals_in_manifest=false" :
+						"track_and_verify_wals_in_manifest=true",
+					options, &error);
 	layout_result("set options", error);
 	rocksdb_options_destroy(base);
 	if (layout->env)
@@ -85,9 +90,10 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	rocksdb_options_set_info_log_level(options, INFO_LOG_FATAL);
 	rocksdb_options_set_keep_log_file_num(options, 2);
 	rocksdb_options_set_stats_dump_period_sec(options, 0);
-	rocksdb_options_set_wal_recovery_mode(
-		options, mode == LAYOUT_SALVAGE ? rocksdb_point_in_time_recovery :
-						  rocksdb_tolerate_corrupted_tail_records_recovery);
+	rocksdb_options_set_wal_recovery_mode(options,
+					      rocksdb_tolerate_corrupted_tail_records_recovery);
+	if (mode == LAYOUT_TABLES)
+		rocksdb_options_set_wal_dir(options, NO_LOGS);
 	rocksdb_options_set_max_total_wal_size(options, WAL_SIZE_MAX);
 	rocksdb_options_set_db_write_buffer_size(options, ALL_WRITE_BUFFERS_SIZE);
 	rocksdb_options_set_max_open_files(options, -1);
@@ -148,7 +154,7 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 		options[i] = layout->family_options[i] = new_family_options(layout, (enum family)i);
 	if (!path)
 		path = "/store";
-	if (mode == LAYOUT_SALVAGE)
+	if (mode == LAYOUT_TABLES)
 		layout->db = rocksdb_open_for_read_only_column_families(layout->options, path,
 									FAMILY_COUNT, family_names,
 									options, layout->families,
@@ -217,6 +223,13 @@ void stored_key_add_revision(struct stored_key *stored, uint64_t revision)
 void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)])
 {
 	encode_u64((guint8 *)ret, number);
+}
+
+uint64_t layout_decode_number(const char bytes[static sizeof(uint64_t)])
+{
+	struct reader reader = reader_of(bytes, sizeof(uint64_t));
+
+	return read_u64(&reader);
 }
 
 /* ---- Reading -------------------------------------------------------------------- */

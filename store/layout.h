@@ -55,7 +55,8 @@ struct layout {
 enum layout_mode {
 	LAYOUT_CREATE,
 	LAYOUT_OPEN,
-	LAYOUT_SALVAGE, /* read-only, up to the first damage in the log */
+	LAYOUT_OPEN_REST, /* what is left, though logs are missing that there should be */
+	LAYOUT_TABLES,	  /* read-only, without the log */
 };
 
 /* Opens the database in directory `path` (NULL: a new one in memory). On an error
@@ -105,6 +106,7 @@ void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batc
 			 uint64_t number);
 /* The key of a log entry, and of numbers. */
 void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)]);
+uint64_t layout_decode_number(const char bytes[static sizeof(uint64_t)]);
 
 /* Writes one record under its key. */
 void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,

@@ -7,7 +7,9 @@
 
 #include "store/commit.h"
 #include "store/log.h"
+#include "store/loss.h"
 #include "store/record.h"
+#include "store/wal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -291,37 +293,94 @@ static int open_marker(const char *path, int *ret, char **ret_message)
 
 /* ---- Opening: the database ------------------------------------------------------ */
 
-/* How far the store can be read, for the message: up to the first damage in the log. 0: not
- * at all. Changes nothing. */
-static uint64_t find_safe_revision(const char *database)
+/* The revision of what is in tables. 0: they cannot be read so, which RocksDB refuses when
+ * they know of older logs. Changes nothing. */
+static uint64_t find_table_revision(const char *database)
 {
 	g_autofree char *error = NULL;
 	struct layout layout;
 	uint64_t revision = 0;
 
-	if (layout_open(&layout, database, LAYOUT_SALVAGE, &error) < 0)
+	if (layout_open(&layout, database, LAYOUT_TABLES, &error) < 0)
 		return 0;
 	layout_get_number(&layout, layout.newest, META_REVISION, &revision);
 	layout_close(&layout, false);
 	return revision;
 }
 
-static int refuse_damaged(const char *path, const char *database, const char *error,
+/* The newest revision that the damage does not concern; 0: there is none. */
+static uint64_t find_safe_revision(const char *database, const struct wal_report *report)
+{
+	return report->revision ? report->revision : find_table_revision(database);
+}
+
+/* Only the log is damaged. `safe`: the newest revision before that, 0 when it is not known. */
+static int refuse_damaged_log(const char *path, const char *what, uint64_t safe, char **ret_message)
+{
+	g_autofree char *risk =
+		safe ? g_strdup_printf("everything up to revision %" G_GUINT64_FORMAT
+				       " can be read, commits from revision %" G_GUINT64_FORMAT
+				       " on are at risk",
+				       safe, safe + 1) :
+		       g_strdup("all commits in its write-ahead log are at risk");
+
+	return refuse(ret_message, -EUCLEAN,
+		      g_strdup_printf("cannot open store '%s': damaged (%s); %s; nothing was "
+				      "changed; restore it from a backup, or copy it and go on "
+				      "without them with: commitfs mount --accept-loss",
+				      path, what, risk));
+}
+
+static char *describe_damage(const struct wal_report *report)
+{
+	if (!report->number)
+		return g_strdup("its write-ahead log is missing");
+	return g_strdup_printf("its write-ahead log is not whole at byte %" G_GUINT64_FORMAT
+			       " of %06" G_GUINT64_FORMAT ".log",
+			       report->offset, report->number);
+}
+
+/* A log that RocksDB knows of is missing, or shorter than what was synced of it: nothing
+ * behind it is of use. `error` is its text. */
+static bool tells_of_missing_log(const char *error, struct wal_report *ret)
+{
+	static const char *const words[] = { "Missing WAL with log number: ",
+					     "Size mismatch: WAL (log number: " };
+
+	*ret = (struct wal_report){ .state = WAL_DAMAGED };
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		const char *at = strstr(error, words[i]);
+
+		if (at) {
+			ret->number = g_ascii_strtoull(at + strlen(words[i]), NULL, 10);
+			ret->offset = UINT64_MAX;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* RocksDB found it damaged: the log, or the tables, without which nothing helps. */
+static int refuse_corrupt(const char *path, const char *database, const char *error,
 			  char **ret_message)
 {
-	uint64_t safe = find_safe_revision(database);
+	struct wal_report report;
 
-	if (!safe)
-		return refuse(ret_message, -EUCLEAN,
-			      g_strdup_printf("cannot open store '%s': damaged (%s); nothing was "
-					      "changed; restore it from a backup",
-					      path, error));
+	if (tells_of_missing_log(error, &report)) {
+		uint64_t before = report.number;
+
+		if (wal_examine(database, false, before, &report) == 0)
+			return refuse_damaged_log(
+				path, error, find_safe_revision(database, &report), ret_message);
+	} else if (wal_examine(database, true, WAL_ALL, &report) == 0 &&
+		   report.state == WAL_DAMAGED) {
+		return refuse_damaged_log(path, error, find_safe_revision(database, &report),
+					  ret_message);
+	}
 	return refuse(ret_message, -EUCLEAN,
-		      g_strdup_printf("cannot open store '%s': damaged (%s); everything up to "
-				      "revision %" G_GUINT64_FORMAT " can be read, commits after "
-				      "it are at risk; nothing was changed; copy the store before "
-				      "anything else",
-				      path, error, safe));
+		      g_strdup_printf("cannot open store '%s': damaged (%s); nothing was changed; "
+				      "restore it from a backup",
+				      path, error));
 }
 
 /* RocksDB tells errors as text only. Whether the lock is held elsewhere was found out with
@@ -340,15 +399,58 @@ static int refuse_database(const char *path, const char *database, const char *e
 		return refuse_errno(ret_message, "open", path, -EACCES);
 	if (g_str_has_prefix(error, "Corruption") || strstr(error, "No such file") ||
 	    g_str_has_prefix(error, "Invalid argument"))
-		return refuse_damaged(path, database, error, ret_message);
+		return refuse_corrupt(path, database, error, ret_message);
 	return refuse(ret_message, -EIO,
 		      g_strdup_printf("cannot open store '%s': %s", path, error));
+}
+
+/* What RocksDB would not find: see wal.h. */
+static int check_log(struct local *local, const char *database, char **ret_message)
+{
+	bool accept = local->options.accept_loss;
+	g_autofree char *what = NULL;
+	struct wal_report report;
+	int r;
+
+	r = wal_examine(database, accept, WAL_ALL, &report);
+	if (r == 0 && report.state == WAL_TORN)
+		r = wal_forgive(database, &report);
+	if (r < 0)
+		return refuse_errno(ret_message, "open", local->path, r);
+	if (report.state != WAL_DAMAGED)
+		return 0;
+	what = describe_damage(&report);
+	if (!accept)
+		return refuse_damaged_log(local->path, what, find_safe_revision(database, &report),
+					  ret_message);
+	r = loss_accept(local, &report, what);
+	return r < 0 ? refuse_errno(ret_message, "cut the log of", local->path, r) : 0;
+}
+
+static int open_layout(struct local *local, const char *database, char **ret_message)
+{
+	enum layout_mode mode = loss_is_pending(local) ? LAYOUT_OPEN_REST : LAYOUT_OPEN;
+	g_autofree char *error = NULL;
+	struct wal_report report;
+	int r;
+
+	if (layout_open(&local->layout, database, mode, &error) == 0)
+		return 0;
+	if (!local->options.accept_loss || !tells_of_missing_log(error, &report))
+		return refuse_database(local->path, database, error, ret_message);
+	r = loss_accept(local, &report, error);
+	if (r < 0)
+		return refuse_errno(ret_message, "cut the log of", local->path, r);
+	g_clear_pointer(&error, g_free);
+	if (layout_open(&local->layout, database, LAYOUT_OPEN_REST, &error) == 0)
+		return 0;
+	return refuse_database(local->path, database, error, ret_message);
 }
 
 static int open_database(struct local *local, char **ret_message)
 {
 	g_autofree char *database = g_build_filename(local->path, "db", NULL);
-	g_autofree char *error = NULL;
+	int r;
 
 	if (faccessat(AT_FDCWD, database, R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
 		if (errno != ENOENT)
@@ -358,9 +460,8 @@ static int open_database(struct local *local, char **ret_message)
 					      "restore it from a backup",
 					      local->path));
 	}
-	if (layout_open(&local->layout, database, LAYOUT_OPEN, &error) < 0)
-		return refuse_database(local->path, database, error, ret_message);
-	return 0;
+	r = check_log(local, database, ret_message);
+	return r < 0 ? r : open_layout(local, database, ret_message);
 }
 
 /* ---- Opening: what is in it ----------------------------------------------------- */
@@ -490,6 +591,11 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
 	if (r == 0)
 		r = read_meta(local, ret_message);
+	if (r == 0 && local->path && loss_is_pending(local)) {
+		r = loss_finish(local, ret_message);
+		if (r < 0 && r != -EUCLEAN)
+			refuse_errno(ret_message, "open", local->path, r);
+	}
 	if (r == 0) {
 		r = local_start(local);
 		if (r < 0)

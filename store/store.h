@@ -603,6 +603,10 @@ struct store_options {
 	uint64_t max_value_bytes;
 	uint64_t max_program_keys; /* keys one program may change: -EDQUOT */
 
+	/* Go on without the commits that a damaged write-ahead log has lost, and say so in the
+	 * log of commits. */
+	bool accept_loss;
+
 	uint64_t slow_ms; /* commits that take as long are logged; 0: none */
 	/* History is compacted by itself, some time after it has come to more than so many
 	 * revisions, or to trees that ended longer ago than that. 0: no such limit. */

@@ -5,6 +5,7 @@
 #include "fs/fs.h"
 #include "tools/command.h"
 #include "tools/daemon.h"
+#include "tools/guardian.h"
 #include "tools/log.h"
 #include "tools/mount_options.h"
 #include "tools/mount_point.h"
@@ -63,6 +64,7 @@ static void mount_is_ready(void *arg)
 {
 	const struct mount_job *job = arg;
 
+	guardian_note_mounted(job->point);
 	if (job->ready < 0) {
 		print_mounted(job);
 		service_notify_ready(job->point);
@@ -135,6 +137,7 @@ static int serve(struct mount_job *job)
 	int exit_code;
 
 	prepare_process(job);
+	guardian_start(job->point);
 	if (store_open(&job->options.store, &store, &message) < 0)
 		return command_fail(EXIT_STORE, "%s", message);
 	exit_code = serve_store(job, store);

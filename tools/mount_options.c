@@ -168,6 +168,17 @@ static gboolean set_public_log(const char *name, const char *value, gpointer dat
 	return TRUE;
 }
 
+static gboolean set_accept_loss(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+
+	(void)name;
+	(void)value;
+	(void)error;
+	options->store.accept_loss = true;
+	return TRUE;
+}
+
 static gboolean set_history(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
@@ -228,6 +239,9 @@ const GOptionEntry mount_option_entries[] = {
 	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
 	{ "max-program", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of the text of a program for eval (default 16M)", "SIZE" },
+	{ "accept-loss", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_accept_loss),
+	  "Go on without the commits that a damaged write-ahead log has lost; the log tells of it",
+	  NULL },
 	{ "scratch", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_scratch),
 	  "Names of temporary files to keep in memory until they are renamed: globs, and "
 	  "'default' for those of common editors and tools (default: default)",

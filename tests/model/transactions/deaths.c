@@ -3,6 +3,8 @@
  * revision is this call. */
 #include "deaths.h"
 
+#include "worker.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -44,14 +46,15 @@ static int parse_log(const char *text, GArray *lines)
 	return 0;
 }
 
-/* 0: it is not there. */
-static uint64_t find(const GArray *lines, const struct record *record)
+/* 0: it is not there. Up to `last`: behind that the number of its process may be another's. */
+static uint64_t find(const GArray *lines, const struct record *record, uint64_t last)
 {
 	for (unsigned i = 0; i < lines->len; i++) {
 		const struct line *line = &g_array_index(lines, struct line, i);
 
 		if (record->level == LEVEL_LIVE ?
-			    line->pid == record->pid && line->revision > record->floor :
+			    line->pid == record->pid && line->revision > record->floor &&
+				    line->revision <= last :
 			    line->revision > record->base && strcmp(line->id, record->id) == 0)
 			return line->revision;
 	}
@@ -59,15 +62,15 @@ static uint64_t find(const GArray *lines, const struct record *record)
 }
 
 /* False: as if it had not been. */
-static bool resolve(const struct history *history, const GArray *lines, struct record *record)
+static bool resolve(const GArray *lines, struct record *record, uint64_t last)
 {
-	uint64_t revision = find(lines, record);
+	uint64_t revision = find(lines, record, last);
 	bool answered = record->outcome == OUTCOME_UNSEEN;
 
 	record->revision = revision;
 	if (record->level == LEVEL_LIVE) {
 		record->outcome = OUTCOME_LIVE;
-		record->ceiling = history->last;
+		record->ceiling = last;
 		return revision || answered;
 	}
 	/* Answered and not found: it made no revision, or is lost, which the checker tells
@@ -76,6 +79,18 @@ static bool resolve(const struct history *history, const GArray *lines, struct r
 		record->revision = record->base;
 	record->outcome = revision || answered ? OUTCOME_COMMITTED : OUTCOME_ABORTED;
 	return true;
+}
+
+/* The store's revision after the death that cut off the record at `index`. */
+static uint64_t revision_after(const struct history *history, unsigned index)
+{
+	for (; index < history->records->len; index++) {
+		const struct record *record = g_ptr_array_index(history->records, index);
+
+		if (strcmp(record->kind, DUMP_KIND) == 0)
+			return record->base;
+	}
+	return history->last;
 }
 
 int deaths_resolve(struct history *history, const char *point)
@@ -97,8 +112,10 @@ int deaths_resolve(struct history *history, const char *point)
 		cut += record->outcome == OUTCOME_CUT;
 		unseen += record->outcome == OUTCOME_UNSEEN;
 		if (record->outcome == OUTCOME_CUT || record->outcome == OUTCOME_UNSEEN) {
-			found += record->outcome == OUTCOME_CUT && find(lines, record) != 0;
-			kept = resolve(history, lines, record);
+			uint64_t last = revision_after(history, i);
+
+			found += record->outcome == OUTCOME_CUT && find(lines, record, last) != 0;
+			kept = resolve(lines, record, last);
 		}
 		if (kept)
 			i++;

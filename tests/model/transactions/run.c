@@ -72,7 +72,7 @@ static void do_task(const struct run *run, enum task task, unsigned index)
 		worker_transaction(&worker, "set up", LEVEL_SERIALIZABLE_SNAPSHOT, worker_set_up);
 		break;
 	case TASK_DUMP:
-		worker_dump(&worker, "final state");
+		worker_dump(&worker, DUMP_KIND);
 		break;
 	}
 	worker_done(&worker);

@@ -75,6 +75,7 @@ void worker_live(struct worker *worker, const char *kind, enum call call, const 
 /* A live put of a key that only this process writes; its revision is looked up. */
 void worker_live_own(struct worker *worker, const char *key);
 
+#define DUMP_KIND "final state"
 /* Writes down the whole live tree, while nobody changes it. */
 void worker_dump(struct worker *worker, const char *kind);
 

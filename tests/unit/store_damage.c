@@ -425,8 +425,10 @@ Test(store_damage, a_damaged_table_never_gives_another_value)
 	copy_store(path, whole);
 	for (int which = 0; which < 4; which++) {
 		struct stat status;
-		g_autofree char *table = find_table(which);
+		g_autofree char *table = NULL;
 
+		copy_store(whole, path);
+		table = find_table(which);
 		cr_assert_not_null(table);
 		cr_assert_eq(stat(table, &status), 0);
 		for (gsize at = 1; at < (gsize)status.st_size; at += (gsize)status.st_size / 4) {

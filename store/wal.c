@@ -256,10 +256,9 @@ static bool is_torn(const struct reading *reading, size_t at, enum stop stop, bo
 		return false;
 	if (has_group_behind(reading, at, sequence))
 		return false;
-	if (!wrong && stop == STOP_CUT && ends_with_revision(reading))
-		return false;
-	if (!wrong && (stop == STOP_CUT || stop == STOP_ZERO))
-		return true;
+	/* What was not written may hold anything, on some file systems. */
+	if (!wrong)
+		return stop == STOP_ZERO || !ends_with_revision(reading);
 	return has_unwritten_page(reading, at);
 }
 

@@ -14,6 +14,7 @@
 #include "fs/housekeeper.h"
 #include "fs/past.h"
 #include "fs/session.h"
+#include "fs/tree.h"
 #include "fs/watch.h"
 
 #include <errno.h>
@@ -635,6 +636,9 @@ int tree_new_round(struct fs *fs, struct txn *txn, txn_round_fn *begin)
 		pthread_mutex_unlock(&fs->nodes.lock);
 	}
 	r = begin(txn);
+	/* The writes that a rebase keeps are of an earlier round, and go with the next restart. */
+	if (r == 0 && top && begin == txn_rebase)
+		tree_note_reshaped(fs, top->tree);
 	if (r == 0 && top) {
 		now.round = txn_round(txn);
 		now.revision = txn_base_revision(txn);

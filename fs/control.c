@@ -4,6 +4,7 @@
 #include "fs/control.h"
 
 #include "fs/audit.h"
+#include "fs/backup.h"
 #include "fs/commit.h"
 #include "fs/eval.h"
 #include "fs/forget.h"
@@ -46,9 +47,11 @@ static const struct control controls[] = {
 	{ PLACE_ROOT, "txn", S_IFDIR | S_ISVTX | 0777, NULL, NULL, PLACE_TRANSACTIONS },
 	/* Reading it needs the right to write: the prefix. */
 	{ PLACE_ROOT, "watch", S_IFREG | 0600, text_watch, act_watch, PLACE_NOWHERE },
+	{ PLACE_CONTROL, "backup", S_IFREG | 0600, text_backup, act_backup, PLACE_NOWHERE },
 	{ PLACE_CONTROL, "compact", S_IFREG | 0600, text_compaction, act_compact, PLACE_NOWHERE },
 	{ PLACE_CONTROL, "history", S_IFREG | 0600, text_history, act_history, PLACE_NOWHERE },
 	{ PLACE_CONTROL, "purge", S_IFREG | 0600, text_compaction, act_purge, PLACE_NOWHERE },
+	{ PLACE_CONTROL, "record", S_IFREG | 0600, text_record, act_record, PLACE_NOWHERE },
 	{ PLACE_TRANSACTIONS, "new", S_IFREG | 0444, text_new, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTIONS, "self", S_IFLNK | 0777, NULL, NULL, PLACE_NOWHERE },
 	{ PLACE_TRANSACTION, "base", S_IFLNK | 0777, NULL, NULL, PLACE_NOWHERE },

@@ -114,7 +114,7 @@ static int start(struct fs *fs, char **ret_message)
 	if (r < 0) {
 		*ret_message = g_strdup_printf("cannot read the root of store '%s': %s",
 					       fs->options.source, g_strerror(-r));
-		return r;
+		return -EIO;
 	}
 	add_options(&args, &fs->options);
 	fs->session = fuse_session_new(&args, &fs_operations, sizeof(fs_operations), fs);

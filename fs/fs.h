@@ -39,7 +39,7 @@ void fs_options_init(struct fs_options *options);
 
 /* Mounts. `store` and `registry` are borrowed and must outlive the mount; the store's
  * watcher and the registry's end hook are taken. On an error *ret_message (caller frees)
- * says what was tried, on what, and why. */
+ * says what was tried, on what, and why. -EIO: the store could not be read. */
 int fs_mount(const struct fs_options *options, struct store *store, struct registry *registry,
 	     struct fs **ret, char **ret_message);
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define NUMBER "%" G_GUINT64_FORMAT
+
 void act_history(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	g_autofree char *key = NULL;
@@ -79,4 +81,85 @@ int text_history(struct handle *handle, fuse_req_t req, GString **ret)
 	if (r == 0)
 		*ret = g_steal_pointer(&text);
 	return r;
+}
+
+/* ---- One record ----------------------------------------------------------------- */
+
+/* Takes the snapshot, unless the handle has it already. */
+static int hold_revision(struct handle *handle, uint64_t revision)
+{
+	g_autoptr(snapshot) snapshot = NULL, old = NULL;
+	bool held;
+	int r;
+
+	pthread_mutex_lock(&handle->lock);
+	held = handle->snapshot && handle->snapshot->revision == revision;
+	pthread_mutex_unlock(&handle->lock);
+	if (held)
+		return 0;
+	r = store_snapshot(handle->fs->store, revision, &snapshot);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&handle->lock);
+	old = g_steal_pointer(&handle->snapshot);
+	handle->snapshot = g_steal_pointer(&snapshot);
+	pthread_mutex_unlock(&handle->lock);
+	return 0;
+}
+
+void act_record(struct handle *handle, fuse_req_t req, const char *data, size_t size)
+{
+	const char *blank = memchr(data, ' ', size);
+	g_autofree char *key = NULL;
+	uint64_t revision;
+	int r = -EINVAL;
+
+	if (blank)
+		r = text_parse_number(data, (size_t)(blank - data), &revision);
+	if (r == 0)
+		r = text_parse_key(blank + 1, size - (size_t)(blank + 1 - data), &key);
+	if (r == 0 && revision == 0)
+		r = -EINVAL;
+	if (r == 0)
+		r = hold_revision(handle, revision);
+	if (r == 0) {
+		pthread_mutex_lock(&handle->lock);
+		g_free(handle->key);
+		handle->key = g_steal_pointer(&key);
+		pthread_mutex_unlock(&handle->lock);
+	}
+	control_reply_written(req, size, r);
+}
+
+int text_record(struct handle *handle, fuse_req_t req, GString **ret)
+{
+	static const char *const types[] = { [RECORD_VALUE] = "value",
+					     [RECORD_DIRECTORY] = "directory",
+					     [RECORD_SYMLINK] = "symlink" };
+	g_autoptr(snapshot) snapshot = NULL;
+	g_autoptr(record) record = NULL;
+	g_autofree char *key = NULL;
+	int r = -ENOENT;
+
+	(void)req;
+	pthread_mutex_lock(&handle->lock);
+	key = g_strdup(handle->key);
+	if (handle->snapshot)
+		snapshot = snapshot_ref(handle->snapshot);
+	pthread_mutex_unlock(&handle->lock);
+	if (snapshot)
+		r = snapshot_get(snapshot, key, &record);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret = g_string_new(NULL);
+	if (!record)
+		g_string_append(*ret, "type none\n");
+	else
+		g_string_append_printf(*ret,
+				       "type %s\nsize " NUMBER "\ncreate_revision " NUMBER
+				       "\nmod_revision " NUMBER "\nversion " NUMBER "\n",
+				       types[record->type], record->size_bytes,
+				       record->create_revision, record->mod_revision,
+				       record->version);
+	return 0;
 }

@@ -117,11 +117,13 @@ struct handle {
 	/* Directories: pinned at the first READDIR, and again after rewinddir. */
 	pthread_mutex_t lock;
 	GPtrArray *entries;	   /* lock: struct listed_entry */
-	struct snapshot *snapshot; /* set once; of the past: what is listed */
+	struct snapshot *snapshot; /* set once; of the past: what is listed; lock, of
+				    * control/record: what is asked about */
 
 	/* Control files. */
 	GBytes *text;		      /* lock: made at a READ from the beginning */
-	char *key;		      /* lock: of control/history: what was asked for */
+	char *key;		      /* lock: of control/history and record: what is asked for */
+	char *checkpoint;	      /* lock: of control/backup: goes with the handle */
 	struct forgetting *forgetting; /* lock: compact, purge: asked for last; or NULL */
 	bool begun;		      /* lock: commit or message was written */
 	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */

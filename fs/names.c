@@ -16,6 +16,16 @@ enum { LOOKUP_TO_OPEN_US = 10000 };
 
 /* ---- Resolving ------------------------------------------------------------------ */
 
+static bool is_open_file(struct fs *fs, const struct node *node)
+{
+	bool open;
+
+	pthread_mutex_lock(&fs->nodes.lock);
+	open = node->type != RECORD_DIRECTORY && node->handles > 0;
+	pthread_mutex_unlock(&fs->nodes.lock);
+	return open;
+}
+
 /* A node of an earlier round is as good as ever when the new snapshot has it too. */
 static int renew(struct fs *fs, struct node *node, const char *key)
 {
@@ -26,6 +36,8 @@ static int renew(struct fs *fs, struct node *node, const char *key)
 
 	if (node->round == round)
 		return 0;
+	if (is_open_file(fs, node))
+		return -ESTALE; /* it goes on in the round it was opened in */
 	r = view_get(node->tree->view, key, &record);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;

@@ -1,4 +1,5 @@
 /* Replies to the kernel, and the handles they hand out. */
+#include "fs/backup.h"
 #include "fs/eval.h"
 #include "fs/forget.h"
 #include "fs/lock.h"
@@ -146,6 +147,7 @@ void handle_free(struct handle *handle)
 	snapshot_unref(handle->snapshot);
 	handle_charge(handle, 0);
 	g_free(handle->key);
+	backup_release(handle);
 	forgetting_unref(handle->forgetting);
 	record_unref(handle->record);
 	if (handle->poll)

@@ -49,6 +49,18 @@ static void append_usage(GString *text, struct fs *fs)
 	append_number(text, "scratch_bytes", scratch_bytes);
 }
 
+static void append_encryption(GString *text, const struct store_status *status)
+{
+	g_string_append_printf(text, "encryption %s\n",
+			       status->data_key ? "xchacha20-poly1305" : "none");
+	if (!status->data_key)
+		return;
+	append_number(text, "data_key", status->data_key);
+	append_number(text, "reencrypting", status->resealing.running);
+	append_number(text, "reencrypted_records", status->resealing.records_done);
+	append_number(text, "reencrypted_records_total", status->resealing.records_total);
+}
+
 /* Names have no blank; it is part of the key, since every key is there once. */
 static int append_snapshot(const struct named_snapshot *snapshot, void *arg)
 {
@@ -77,6 +89,7 @@ int text_status(struct handle *handle, fuse_req_t req, GString **ret)
 	append_number(text, "oldest_revision", status.oldest_revision);
 	append_number(text, "snapshots", status.snapshots);
 	append_number(text, "compaction_running", status.compaction.running);
+	append_encryption(text, &status);
 	store_list_snapshots(fs->store, append_snapshot, text);
 	append_number(text, "keys", status.keys);
 	append_number(text, "disk_bytes", status.disk_bytes);

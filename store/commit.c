@@ -5,6 +5,7 @@
 #include "store/log.h"
 #include "store/overlay.h"
 #include "store/record.h"
+#include "store/seal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -195,17 +196,9 @@ static void write_change(const struct layout *layout, rocksdb_writebatch_t *batc
 void commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
 		  const struct log_entry *commit)
 {
-	g_autoptr(GBytes) log = log_encode(commit);
-	char key[sizeof(uint64_t)];
-	gconstpointer bytes;
-	gsize size;
-
 	for (guint i = 0; i < commit->changes->len; i++)
 		write_change(layout, batch, commit->changes->pdata[i], commit->revision);
-	layout_encode_number(commit->revision, key);
-	bytes = g_bytes_get_data(log, &size);
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_LOG], key, sizeof(key), bytes,
-				  size);
+	layout_batch_log(layout, batch, commit);
 }
 
 bool commit_grows(const struct log_entry *commit)
@@ -219,13 +212,14 @@ bool commit_grows(const struct log_entry *commit)
 	return false;
 }
 
-uint64_t commit_bytes(const struct log_entry *commit)
+uint64_t commit_bytes(const struct layout *layout, const struct log_entry *commit)
 {
+	uint64_t sealing = layout->sealer ? SEAL_HEAD_EXTRA + SEAL_TAIL_EXTRA : 0;
 	uint64_t bytes = 0;
 
 	for (guint i = 0; i < commit->changes->len; i++) {
 		const struct change *change = commit->changes->pdata[i];
-		uint64_t each = strlen(change->key) + RECORD_HEADER_SIZE;
+		uint64_t each = strlen(change->key) + RECORD_HEADER_SIZE + sealing;
 
 		if (change->before)
 			bytes += each + change->before->size_bytes;

@@ -22,4 +22,4 @@ void commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
 /* True when the commit does more than remove. */
 bool commit_grows(const struct log_entry *commit);
 /* About the bytes it writes. */
-uint64_t commit_bytes(const struct log_entry *commit);
+uint64_t commit_bytes(const struct layout *layout, const struct log_entry *commit);

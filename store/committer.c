@@ -48,6 +48,7 @@ struct group {
 	rocksdb_writebatch_t *batch;
 	uint64_t revision;    /* the newest, those of this group included */
 	struct log_place log; /* behind that */
+	struct tree_sum sum;  /* the same; of an encrypted store */
 	uint64_t bytes;	      /* written by it */
 	uint64_t free_bytes;
 	bool changed;
@@ -95,12 +96,14 @@ static int add_commit(struct group *group, struct job *job, struct overlay *over
 	if (r < 0)
 		return r;
 	commit = commit_make(overlay, job->program, revision, time_ns);
-	bytes = group->bytes + commit_bytes(commit);
+	bytes = group->bytes + commit_bytes(&group->local->layout, commit);
 	if (!local_has_space(group->free_bytes, bytes, commit_grows(commit)))
 		return -ENOSPC;
 	log_place_next(&group->log, commit);
 	commit_finish_records(overlay, &job->evaluation, revision);
 	commit_write(&group->local->layout, group->batch, commit);
+	if (group->local->layout.sealer)
+		tree_sum_commit(&group->sum, &group->local->layout, commit);
 	overlay_merge(group->overlay, overlay, revision);
 	group->revision = revision;
 	group->bytes = bytes;
@@ -166,7 +169,13 @@ static int write_batch(struct group *group)
 	int r;
 
 	layout_batch_number(&local->layout, group->batch, META_REVISION, group->revision);
+	if (local->layout.sealer) {
+		tree_sum_write(&group->sum, &local->layout, group->batch, group->revision);
+		local_lock_tree(local);
+	}
 	r = layout_write(&local->layout, group->batch, local->options.sync == STORE_SYNC_ALWAYS);
+	if (local->layout.sealer)
+		local_unlock_tree(local);
 	note_written(group);
 	return r;
 }
@@ -209,6 +218,7 @@ static void finish_group(struct group *group)
 		return;
 	}
 	committer->log = group->log;
+	committer->sum = group->sum;
 	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);
 	compactor_revision_grew(&group->local->compactor, group->revision);
 	__atomic_fetch_add(&committer->groups, 1, __ATOMIC_RELAXED);
@@ -276,6 +286,7 @@ static void commit_group(struct committer *committer, struct job *jobs)
 		.batch = rocksdb_writebatch_create(),
 		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
 		.log = committer->log,
+		.sum = committer->sum,
 		.free_bytes = local_free_bytes(local),
 	};
 

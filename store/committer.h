@@ -12,6 +12,7 @@
 #include "store/cache.h"
 #include "store/log.h"
 #include "store/queue.h"
+#include "store/tree_sum.h"
 
 #include <pthread.h>
 
@@ -34,6 +35,7 @@ struct committer {
 	store_lead_fn *lead;   /* set once, before the first submit */
 	void *lead_arg;	       /* the same */
 	struct log_place log;  /* the leader's: where the next entry goes */
+	struct tree_sum sum;   /* the leader's, of an encrypted store */
 	store_watch_fn *watch; /* set once, before the first submit */
 	void *watch_arg;       /* the same */
 	guint64 commits;       /* atomic */

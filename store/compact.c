@@ -3,6 +3,7 @@
 
 #include "store/local.h"
 #include "store/purge.h"
+#include "store/reseal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,6 +48,13 @@ void compactor_get_progress(struct compactor *compactor, struct compaction *ret)
 {
 	pthread_mutex_lock(&compactor->lock);
 	*ret = compactor->progress;
+	pthread_mutex_unlock(&compactor->lock);
+}
+
+void compactor_get_resealing(struct compactor *compactor, struct resealing *ret)
+{
+	pthread_mutex_lock(&compactor->lock);
+	*ret = compactor->resealing;
 	pthread_mutex_unlock(&compactor->lock);
 }
 
@@ -151,7 +159,7 @@ void compactor_snapshot_freed(struct compactor *compactor)
 
 /* ---- The thread ----------------------------------------------------------------- */
 
-enum work { WORK_STOP, WORK_PASS, WORK_PURGE, WORK_HISTORY };
+enum work { WORK_STOP, WORK_PASS, WORK_PURGE, WORK_RESEAL, WORK_HISTORY };
 
 /* The first purge that can go on, taken off the queue, or NULL. REQUIRES(lock) */
 static struct purge *take_purge(struct compactor *compactor)
@@ -174,6 +182,8 @@ static int64_t sleep_until_ns(const struct compactor *compactor, int64_t due_ns)
 
 	if (!compactor->outgrown)
 		until_ns = MAX(until_ns, due_ns);
+	if (compactor->reseal)
+		until_ns = MIN(until_ns, compactor->reseal_ns);
 	return compactor->retry_ns ? MIN(until_ns, compactor->retry_ns) : until_ns;
 }
 
@@ -195,6 +205,9 @@ static enum work wait_for_work(struct compactor *compactor, int64_t due_ns, GArr
 		work = WORK_PURGE;
 		*ret_purge = take_purge(compactor);
 		if (*ret_purge)
+			break;
+		work = WORK_RESEAL;
+		if (compactor->reseal && compactor_clock_ns() >= compactor->reseal_ns)
 			break;
 		work = WORK_HISTORY;
 		if (compactor_clock_ns() >= until_ns)
@@ -264,6 +277,42 @@ static void make_purge(struct compactor *compactor, struct purge *purge)
 	pthread_mutex_unlock(&compactor->lock);
 }
 
+static void tell_resealing(struct compactor *compactor)
+{
+	struct resealing resealing = { .running = compactor->reseal != NULL };
+
+	if (compactor->reseal)
+		reseal_get_progress(compactor->reseal, &resealing.records_done,
+				    &resealing.records_total);
+	pthread_mutex_lock(&compactor->lock);
+	compactor->resealing = resealing;
+	pthread_mutex_unlock(&compactor->lock);
+}
+
+static void make_reseal(struct compactor *compactor)
+{
+	int64_t began_ns = compactor_clock_ns();
+	int64_t ended_ns;
+	int r;
+
+	r = reseal_step(compactor->reseal);
+	ended_ns = compactor_clock_ns();
+	/* Half of a processor is for others, where there are few. */
+	compactor->reseal_ns = ended_ns + (ended_ns - began_ns);
+	if (r == -ENOSPC)
+		compactor->reseal_ns = ended_ns + RETRY_NS;
+	if (r == -EBADMSG)
+		g_warning("store: all but what is damaged is encrypted with the new data key; the "
+			  "old ones stay");
+	else if (r < 0 && r != -ENOSPC && r != -ECANCELED)
+		g_warning("store: cannot encrypt with the new data key, it goes on when the store "
+			  "is opened next: %s",
+			  g_strerror(-r));
+	if (r != 1 && r != -ENOSPC)
+		g_clear_pointer(&compactor->reseal, reseal_free);
+	tell_resealing(compactor);
+}
+
 static void move_history(struct compactor *compactor)
 {
 	struct local *local = compactor->local;
@@ -301,6 +350,9 @@ static void *run(void *arg)
 		case WORK_PURGE:
 			make_purge(compactor, purge);
 			break;
+		case WORK_RESEAL:
+			make_reseal(compactor);
+			break;
 		case WORK_HISTORY:
 			move_history(compactor);
 			due_ns = retention_due_ns(compactor->local);
@@ -334,6 +386,9 @@ static int take_up(struct compactor *compactor)
 	compactor->wanted = r == 0;
 	if (r == 0 || r == -ENOENT)
 		r = layout_list_meta(layout, META_PURGE_PREFIX, add_purge, compactor);
+	if (r == 0)
+		r = reseal_new(compactor->local, &compactor->reseal);
+	tell_resealing(compactor);
 	return r;
 }
 
@@ -375,6 +430,7 @@ void compactor_stop(struct compactor *compactor)
 		purge_cancel(purge);
 		purge_free(purge);
 	}
+	reseal_free(compactor->reseal);
 	g_array_unref(compactor->requests);
 	pthread_cond_destroy(&compactor->wake);
 	pthread_mutex_destroy(&compactor->lock);

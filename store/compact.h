@@ -13,6 +13,7 @@
 
 struct local;
 struct purge;
+struct reseal;
 
 /* Who is told of a pass. */
 struct compaction_request {
@@ -32,10 +33,13 @@ struct compactor {
 	GArray *requests;	    /* lock: struct compaction_request, for the next pass */
 	GQueue purges;		    /* lock: struct purge, in order */
 	struct compaction progress; /* lock */
+	struct resealing resealing; /* lock */
 	gint purges_waiting;	    /* atomic: some wait for snapshots to be let go of */
 	guint64 outgrown_revision;  /* atomic: `outgrown` from this revision on */
 	int64_t rest_until_ns;	    /* the thread's: not before this by itself, monotonic */
 	int64_t retry_ns;	    /* the thread's: then once more what failed; 0: nothing did */
+	struct reseal *reseal;	    /* the thread's; NULL: all is sealed by the current key */
+	int64_t reseal_ns;	    /* the thread's: not before this, monotonic */
 };
 
 /* Takes up what was not finished when the store was last open. */
@@ -53,6 +57,7 @@ int compactor_purge(struct compactor *compactor, const char *key, store_compacti
 		    void *arg);
 
 void compactor_get_progress(struct compactor *compactor, struct compaction *ret);
+void compactor_get_resealing(struct compactor *compactor, struct resealing *ret);
 
 /* From the committer: there are commits up to `revision`. */
 void compactor_revision_grew(struct compactor *compactor, uint64_t revision);
@@ -72,6 +77,8 @@ int compactor_pass(struct compactor *compactor, const GArray *requests);
 /* Rewrites the tables of a family, in steps, where something was removed. -ECANCELED;
  * -ENOSPC: there is no room to do so. */
 int compactor_rewrite(struct compactor *compactor, enum family family);
+/* Rewrites all tables of a family at once, whatever they hold. For small ones. */
+void compactor_rewrite_all(const struct layout *layout, enum family family);
 /* Rewrites all that holds, or ever held, a stored key between the two, both included. */
 void compactor_rewrite_keys(struct compactor *compactor, enum family family, const char *first,
 			    size_t first_size, const char *last, size_t last_size);

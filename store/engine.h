@@ -41,6 +41,7 @@ struct store_engine {
 		       void *arg);
 	int (*purge)(struct store *store, const char *key, store_compaction_fn *progress,
 		     void *arg);
+	int (*checkpoint)(struct store *store, char **ret_path);
 
 	uint64_t (*get_revision)(struct store *store);
 	void (*get_status)(struct store *store, struct store_status *ret);

@@ -58,25 +58,24 @@ static void seek_history(rocksdb_iterator_t *iterator, const struct stored_key *
 	rocksdb_iter_seek(iterator, sought.bytes, sought.size);
 }
 
-/* The record that `stored` had at `revision`, when the iterator is at the newest of its
- * history that is not newer than that, or behind all of it. */
-static int read_history(const rocksdb_iterator_t *iterator, const struct stored_key *stored,
-			uint64_t revision, bool with_value, struct record **ret)
+/* The record that `stored` had at the place's revision, when the iterator is at the newest
+ * of its history that is not newer than that, or behind all of it. */
+static int read_history(const struct place *place, const rocksdb_iterator_t *iterator,
+			const struct stored_key *stored, bool with_value, struct record **ret)
 {
-	struct reader reader;
-	const char *bytes;
-	size_t size;
+	uint64_t superseded;
+	int r;
 
 	if (!at_history_of(iterator, stored)) {
-		int r = rocksdb_iter_valid(iterator) ? 0 : iterator_result(iterator);
-
+		r = rocksdb_iter_valid(iterator) ? 0 : iterator_result(iterator);
 		return r < 0 ? r : -ENOENT;
 	}
-	bytes = rocksdb_iter_value(iterator, &size);
-	reader = reader_of(bytes, size);
-	if (read_u64(&reader) <= revision)
-		return reader.failed ? -EIO : -ENOENT;
-	return record_decode(reader.at, reader.left, with_value, ret);
+	r = layout_decode_superseded(place->layout, iterator, &superseded);
+	if (r < 0)
+		return r;
+	if (superseded <= place->revision)
+		return -ENOENT;
+	return layout_decode_history(place->layout, iterator, with_value, NULL, ret);
 }
 
 /* ---- One key -------------------------------------------------------------------- */
@@ -99,7 +98,7 @@ static int get_form(const struct place *place, rocksdb_iterator_t **history,
 	if (!*history)
 		*history = open_history(place);
 	seek_history(*history, stored, place->revision);
-	return read_history(*history, stored, place->revision, true, ret);
+	return read_history(place, *history, stored, true, ret);
 }
 
 static int get_either(const struct place *place, const char *key, struct record **ret)
@@ -165,12 +164,10 @@ uint64_t history_deleted_revision(const struct place *place, const char *key)
 		stored_key_add_revision(&sought, UINT64_MAX);
 		rocksdb_iter_seek(history, sought.bytes, sought.size);
 		if (at_history_of(history, &stored)) {
-			size_t size;
-			const char *bytes = rocksdb_iter_value(history, &size);
-			struct reader reader = reader_of(bytes, size);
-			uint64_t superseded = read_u64(&reader);
+			uint64_t superseded;
 
-			newest = MAX(newest, superseded);
+			if (layout_decode_superseded(place->layout, history, &superseded) == 0)
+				newest = MAX(newest, superseded);
 		}
 	}
 	rocksdb_iter_destroy(history);
@@ -301,13 +298,10 @@ static void find_version(struct walk *walk)
 static int read_entry(struct walk *walk, struct record **ret)
 {
 	g_autoptr(record) head = NULL;
-	size_t size;
 	int r;
 
 	if (at_head(walk)) {
-		const char *bytes = rocksdb_iter_value(walk->heads, &size);
-
-		r = record_decode(bytes, size, false, &head);
+		r = layout_decode_record(walk->place->layout, walk->heads, false, &head);
 		if (r < 0)
 			return r;
 		if (!walk->history || record_last_revision(head) <= walk->place->revision) {
@@ -318,7 +312,7 @@ static int read_entry(struct walk *walk, struct record **ret)
 	if (!walk->history)
 		return -ENOENT; /* keys below a directory that is not there */
 	find_version(walk);
-	return read_history(walk->history, &walk->entry, walk->place->revision, false, ret);
+	return read_history(walk->place, walk->history, &walk->entry, false, ret);
 }
 
 static bool is_below_entry(const struct walk *walk, const rocksdb_iterator_t *iterator)

@@ -1,4 +1,5 @@
-/* RocksDB: opening it with the settings that did well, and encoding what goes in.
+/* RocksDB: opening it with the settings that did well, reading and writing bytes. What they
+ * mean is in stored.c.
  *
  * Settings that matter for safety:
  * - The information log is kept down to fatal messages. RocksDB aborts the process when it
@@ -12,7 +13,6 @@
 #include "store/layout.h"
 
 #include "store/codec.h"
-#include "store/record.h"
 #include "store/statistics.h"
 
 #include <errno.h>
@@ -23,6 +23,8 @@
 #define ALL_WRITE_BUFFERS_SIZE (64 * MIB)
 #define WAL_SIZE_MAX (24 * MIB)
 #define BLOCK_CACHE_SIZE (48 * MIB)
+/* A directory that holds no logs, and can be listed. */
+#define NO_LOGS "/proc/self/task"
 #define INFO_LOG_FATAL 4
 #define CHECKSUM_XXH3 4
 /* Tables with many deletions in a row are compacted early: listing an emptied directory
@@ -67,15 +69,28 @@ static void stop_counting(void)
 
 /* ---- Opening -------------------------------------------------------------------- */
 
+/* What has no call of its own. Those who read must not turn the tracking of logs off: RocksDB
+ * would write that down, and fails an assertion. Where logs are missing, "best efforts" open
+ * tables without them. */
+static const char *option_text(enum layout_mode mode)
+{
+	switch (mode) {
+	case LAYOUT_OPEN_REST:
+		return "track_and_verify_wals_in_manifest=false";
+	case LAYOUT_TABLES:
+		return "track_and_verify_wals_in_manifest=true;best_efforts_recovery=true";
+	default:
+		return "track_and_verify_wals_in_manifest=true";
+	}
+}
+
 static rocksdb_options_t *new_database_options(struct layout *layout, enum layout_mode mode)
 {
 	rocksdb_options_t *base = rocksdb_options_create();
 	rocksdb_options_t *options = rocksdb_options_create();
 	char *error = NULL;
 
-	/* Has no call of its own. */
-	rocksdb_get_options_from_string(base, "track_and_verify_wals_in_manifest=true", options,
-					&error);
+	rocksdb_get_options_from_string(base, option_text(mode), options, &error);
 	layout_result("set options", error);
 	rocksdb_options_destroy(base);
 	if (layout->env)
@@ -88,6 +103,8 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	rocksdb_options_set_wal_recovery_mode(
 		options, mode == LAYOUT_SALVAGE ? rocksdb_point_in_time_recovery :
 						  rocksdb_tolerate_corrupted_tail_records_recovery);
+	if (mode == LAYOUT_TABLES)
+		rocksdb_options_set_wal_dir(options, NO_LOGS);
 	rocksdb_options_set_max_total_wal_size(options, WAL_SIZE_MAX);
 	rocksdb_options_set_db_write_buffer_size(options, ALL_WRITE_BUFFERS_SIZE);
 	rocksdb_options_set_max_open_files(options, -1);
@@ -96,7 +113,8 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	return options;
 }
 
-static rocksdb_options_t *new_family_options(struct layout *layout, enum family family)
+static rocksdb_options_t *new_family_options(struct layout *layout, enum family family,
+					     enum layout_mode mode)
 {
 	rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
 	rocksdb_options_t *options = rocksdb_options_create();
@@ -110,6 +128,7 @@ static rocksdb_options_t *new_family_options(struct layout *layout, enum family 
 			table, rocksdb_filterpolicy_create_bloom_full(10));
 	rocksdb_options_set_block_based_table_factory(options, table);
 	rocksdb_block_based_options_destroy(table);
+	rocksdb_options_set_disable_auto_compactions(options, mode == LAYOUT_COPY);
 	rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER_SIZE);
 	rocksdb_options_set_max_write_buffer_number(options, 2);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
@@ -145,10 +164,11 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 	layout->options = new_database_options(layout, mode);
 	layout->newest = rocksdb_readoptions_create();
 	for (int i = 0; i < FAMILY_COUNT; i++)
-		options[i] = layout->family_options[i] = new_family_options(layout, (enum family)i);
+		options[i] = layout->family_options[i] =
+			new_family_options(layout, (enum family)i, mode);
 	if (!path)
 		path = "/store";
-	if (mode == LAYOUT_SALVAGE)
+	if (mode == LAYOUT_SALVAGE || mode == LAYOUT_READ || mode == LAYOUT_TABLES)
 		layout->db = rocksdb_open_for_read_only_column_families(layout->options, path,
 									FAMILY_COUNT, family_names,
 									options, layout->families,
@@ -219,6 +239,13 @@ void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)])
 	encode_u64((guint8 *)ret, number);
 }
 
+uint64_t layout_decode_number(const char bytes[static sizeof(uint64_t)])
+{
+	struct reader reader = reader_of(bytes, sizeof(uint64_t));
+
+	return read_u64(&reader);
+}
+
 /* ---- Reading -------------------------------------------------------------------- */
 
 int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options,
@@ -237,71 +264,6 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 		return -ENOENT;
 	*ret = found;
 	return 0;
-}
-
-int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *options,
-		      const struct stored_key *stored, struct record **ret)
-{
-	rocksdb_pinnableslice_t *slice;
-	const char *bytes;
-	size_t size;
-	int r;
-
-	r = layout_get(layout, options, FAMILY_KEYS, stored->bytes, stored->size, &slice);
-	if (r < 0)
-		return r;
-	bytes = rocksdb_pinnableslice_value(slice, &size);
-	r = record_decode(bytes, size, true, ret);
-	rocksdb_pinnableslice_destroy(slice);
-	return r;
-}
-
-int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
-		      const char *name, uint64_t *ret)
-{
-	rocksdb_pinnableslice_t *slice;
-	struct reader reader;
-	const char *bytes;
-	uint64_t number;
-	size_t size;
-	int r;
-
-	r = layout_get(layout, options, FAMILY_META, name, strlen(name), &slice);
-	if (r < 0)
-		return r;
-	bytes = rocksdb_pinnableslice_value(slice, &size);
-	reader = reader_of(bytes, size);
-	number = read_u64(&reader);
-	rocksdb_pinnableslice_destroy(slice);
-	if (reader.failed)
-		return -EIO;
-	*ret = number;
-	return 0;
-}
-
-int layout_list_meta(const struct layout *layout, const char *prefix, layout_meta_fn *visit,
-		     void *arg)
-{
-	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
-								  layout->families[FAMILY_META]);
-	char *error = NULL;
-	int r = 0;
-
-	rocksdb_iter_seek(iterator, prefix, strlen(prefix));
-	for (; r == 0 && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
-		size_t key_size, size;
-		const char *key = rocksdb_iter_key(iterator, &key_size);
-		const char *bytes = rocksdb_iter_value(iterator, &size);
-
-		if (key_size < strlen(prefix) || memcmp(key, prefix, strlen(prefix)) != 0)
-			break;
-		r = visit(key, key_size, bytes, size, arg);
-	}
-	rocksdb_iter_get_error(iterator, &error);
-	if (error)
-		r = layout_result("read", error);
-	rocksdb_iter_destroy(iterator);
-	return r;
 }
 
 /* ---- Writing -------------------------------------------------------------------- */
@@ -330,64 +292,4 @@ int layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool 
 		return -ENOSPC;
 	}
 	return layout_result("write, the store is read-only from now on", error);
-}
-
-void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
-			 uint64_t number)
-{
-	char bytes[sizeof(number)];
-
-	layout_encode_number(number, bytes);
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], name, strlen(name), bytes,
-				  sizeof(bytes));
-}
-
-/* Puts `prefix` (of `prefix_size`), the header of `record`, and its value, gathered from
- * where they are. */
-static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch, enum family family,
-		      const struct stored_key *stored, const struct record *record,
-		      const char *prefix, size_t prefix_size)
-{
-	guint8 header[RECORD_HEADER_SIZE];
-	const char *keys[] = { stored->bytes };
-	const char *parts[] = { prefix, (const char *)header, NULL };
-	size_t sizes[] = { prefix_size, sizeof(header), 0 };
-
-	g_assert(record->type == RECORD_DIRECTORY || record->value || record->purged);
-	record_encode_header(record, header);
-	if (record->value)
-		parts[2] = g_bytes_get_data(record->value, &sizes[2]);
-	rocksdb_writebatch_putv_cf(batch, layout->families[family], 1, keys, &stored->size, 3,
-				   parts, sizes);
-}
-
-void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			 const struct record *record)
-{
-	struct stored_key stored;
-
-	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
-	batch_put(layout, batch, FAMILY_KEYS, &stored, record, NULL, 0);
-}
-
-void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			  const struct record *record, uint64_t revision)
-{
-	struct stored_key stored;
-	char superseded[sizeof(revision)];
-
-	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
-	stored_key_add_revision(&stored, record_last_revision(record));
-	layout_encode_number(revision, superseded);
-	batch_put(layout, batch, FAMILY_HISTORY, &stored, record, superseded, sizeof(superseded));
-}
-
-void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			 const struct record *record)
-{
-	struct stored_key stored;
-
-	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
-	rocksdb_writebatch_delete_cf(batch, layout->families[FAMILY_KEYS], stored.bytes,
-				     stored.size);
 }

@@ -2,11 +2,13 @@
  * open.c, committing in committer.c. */
 #include "store/local.h"
 
+#include "store/checkpoint.h"
 #include "store/codec.h"
 #include "store/evaluate.h"
 #include "store/log_reader.h"
 #include "store/overlay.h"
 #include "store/program.h"
+#include "store/seal.h"
 #include "store/statistics.h"
 #include "store/versions.h"
 
@@ -193,6 +195,11 @@ static void drain(struct store *store)
 	committer_drain(&local_of(store)->committer);
 }
 
+static int checkpoint(struct store *store, char **ret_path)
+{
+	return checkpoint_make(local_of(store), ret_path);
+}
+
 static void on_lead(struct store *store, store_lead_fn *lead, void *arg)
 {
 	struct committer *committer = &local_of(store)->committer;
@@ -227,6 +234,18 @@ int64_t local_now_ns(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void local_lock_tree(struct local *local)
+{
+	pthread_mutex_lock(&local->tree_gate);
+	pthread_mutex_lock(&local->tree_lock);
+	pthread_mutex_unlock(&local->tree_gate);
+}
+
+void local_unlock_tree(struct local *local)
+{
+	pthread_mutex_unlock(&local->tree_lock);
 }
 
 int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync)
@@ -282,6 +301,8 @@ static void get_status(struct store *store, struct store_status *ret)
 	ret->snapshots = local->names.names->len;
 	pthread_mutex_unlock(&local->time_lock);
 	compactor_get_progress(&local->compactor, &ret->compaction);
+	ret->data_key = local->sealer ? sealer_current(local->sealer) : 0;
+	compactor_get_resealing(&local->compactor, &ret->resealing);
 }
 
 static void get_metrics(struct store *store, struct store_metrics *ret)
@@ -455,6 +476,8 @@ static void stop_sync(struct local *local)
 void local_init(struct local *local)
 {
 	pthread_mutex_init(&local->time_lock, NULL);
+	pthread_mutex_init(&local->tree_lock, NULL);
+	pthread_mutex_init(&local->tree_gate, NULL);
 	snapshot_names_init(&local->names);
 	open_snapshots_init(&local->open);
 }
@@ -463,15 +486,50 @@ void local_done(struct local *local)
 {
 	open_snapshots_done(&local->open);
 	snapshot_names_done(&local->names);
+	pthread_mutex_destroy(&local->tree_gate);
+	pthread_mutex_destroy(&local->tree_lock);
 	pthread_mutex_destroy(&local->time_lock);
+}
+
+/* The log ends with the commit that the tree is of: otherwise one of the two was put back. */
+static int check_log_end(struct local *local)
+{
+	const struct layout *layout = &local->layout;
+	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
+								  layout->families[FAMILY_LOG]);
+	char newest[sizeof(uint64_t)];
+	size_t size = 0;
+	const char *key;
+	int r;
+
+	layout_encode_number(local_revision(local), newest);
+	rocksdb_iter_seek_to_last(iterator);
+	key = rocksdb_iter_valid(iterator) ? rocksdb_iter_key(iterator, &size) : NULL;
+	r = key && size == sizeof(newest) && memcmp(key, newest, size) == 0 ? 0 : -EIO;
+	rocksdb_iter_destroy(iterator);
+	return r;
+}
+
+/* What only an encrypted store has. */
+static int read_encrypted(struct local *local, struct tree_sum *ret)
+{
+	int r;
+
+	r = check_log_end(local);
+	if (r == 0)
+		r = tree_sum_read(&local->layout, local->layout.newest, local_revision(local), ret);
+	return r < 0 ? -EUCLEAN : 0;
 }
 
 int local_start(struct local *local)
 {
+	struct tree_sum sum = { 0 };
 	struct log_entry last;
 	int r;
 
 	r = log_reader_get_numbers(local, local_revision(local), &last);
+	if (r == 0 && local->sealer)
+		r = read_encrypted(local, &sum);
 	if (r < 0)
 		return r == -ENOENT ? -EIO : r;
 	local->base.engine = &local_engine;
@@ -481,6 +539,7 @@ int local_start(struct local *local)
 	local->head.place.options = local->layout.newest;
 	local->next_ino = 1;
 	committer_init(&local->committer, local, &last);
+	local->committer.sum = sum;
 	r = start_sync(local);
 	return r < 0 ? r : compactor_start(&local->compactor, local);
 }
@@ -493,11 +552,7 @@ static void close_store(struct store *store)
 	stop_sync(local);
 	committer_done(&local->committer);
 	layout_close(&local->layout, local->path && !g_atomic_int_get(&local->read_only));
-	local_done(local);
-	if (local->marker >= 0)
-		close(local->marker);
-	g_free(local->path);
-	g_free(local);
+	local_free(local);
 }
 
 const struct store_engine local_engine = {
@@ -524,6 +579,7 @@ const struct store_engine local_engine = {
 	.list_snapshots = list_snapshots,
 	.compact = compact,
 	.purge = purge,
+	.checkpoint = checkpoint,
 	.get_revision = get_revision,
 	.get_status = get_status,
 	.get_metrics = get_metrics,

@@ -16,9 +16,11 @@
 struct local {
 	struct store base;	      /* first */
 	struct layout layout;	      /* set once */
+	struct sealer *sealer;	      /* set once: of `layout`; NULL: not encrypted */
 	struct store_options options; /* set once; `path` is `path` below */
 	char *path;		      /* set once; NULL: in memory */
 	int marker;		      /* set once: the locked marker file; -1: in memory */
+	bool encrypted;		      /* set once: what the marker file says */
 	char id[37];		      /* set once */
 	struct local_snapshot head;   /* set once */
 	struct committer committer;
@@ -27,6 +29,9 @@ struct local {
 	/* Names, and how oldest_revision moves. Before it no lock; behind it those of the
 	 * compactor and of the open snapshots. */
 	pthread_mutex_t time_lock;
+	/* Of an encrypted store: writing to the tree. Behind time_lock; local_lock_tree(). */
+	pthread_mutex_t tree_lock;
+	pthread_mutex_t tree_gate;   /* before tree_lock, and only while that is waited for */
 	struct snapshot_names names; /* time_lock */
 	guint64 oldest_revision;     /* time_lock to change, atomic to look at */
 	gint64 opened;		     /* set once: how often the store was opened */
@@ -50,6 +55,11 @@ uint64_t local_oldest(struct local *local);
 /* By the wall clock. */
 int64_t local_now_ns(void);
 
+/* Keeps others from writing to the tree. In turns: a mutex alone goes to whoever asks for it
+ * all the time. */
+void local_lock_tree(struct local *local);
+void local_unlock_tree(struct local *local);
+
 /* As layout_write. -EROFS: the store has failed before; it has when this returns -EIO. */
 int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync);
 
@@ -69,5 +79,16 @@ extern const struct store_engine local_engine;
 void local_init(struct local *local);
 void local_done(struct local *local);
 
-/* Starts what runs beside: the head, the committer, the syncing and compacting threads. */
+/* Opens the database of a store, with the lock on it and, where it is encrypted, its key, and
+ * nothing beyond: as store_open, of which it is the first half. What is in it is not looked
+ * at. Free with local_free. */
+int local_open(const struct store_options *options, enum layout_mode mode, struct local **ret,
+	       char **ret_message);
+/* Makes the directory `path` a store, durably: what it is told apart by. */
+int local_write_marker(const char *path, uint64_t format);
+/* Of one that was opened so far and not started. Accepts NULL. */
+void local_free(struct local *local);
+
+/* Starts what runs beside: the head, the committer, the syncing and compacting threads.
+ * -EUCLEAN: what an encrypted store has is not of one commit. */
 int local_start(struct local *local);

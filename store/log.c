@@ -138,7 +138,7 @@ static void append_change(GByteArray *bytes, const struct change *change)
 GBytes *log_encode(const struct log_entry *entry)
 {
 	GByteArray *bytes = g_byte_array_new();
-	guint8 head[2 + 3 * sizeof(uint64_t) + 4 * sizeof(uint32_t)];
+	guint8 head[LOG_NUMBERS_SIZE];
 	guint8 *at = head;
 
 	at = encode_u8(at, LOG_FORMAT);
@@ -149,7 +149,8 @@ GBytes *log_encode(const struct log_entry *entry)
 	at = encode_u32(at, (uint32_t)entry->pid);
 	at = encode_u64(at, entry->line_offset);
 	at = encode_u32(at, entry->line_size);
-	encode_u64(at, entry->clock_revision);
+	at = encode_u64(at, entry->clock_revision);
+	g_assert(at == head + sizeof(head));
 	g_byte_array_append(bytes, head, sizeof(head));
 	append_text(bytes, entry->id);
 	append_text(bytes, entry->command);

@@ -30,6 +30,9 @@ void log_place_next(struct log_place *place, struct log_entry *entry);
 /* The place behind `entry`. */
 struct log_place log_place_after(const struct log_entry *entry);
 
+/* The numbers of an entry come first, and are so many bytes. */
+#define LOG_NUMBERS_SIZE 42
+
 GBytes *log_encode(const struct log_entry *entry);
 /* -EIO: it is damaged. */
 int log_decode(uint64_t revision, const void *data, size_t size, struct log_entry **ret);

@@ -36,7 +36,7 @@ int log_reader_get(struct local *local, uint64_t revision, struct log_entry **re
 	if (r < 0)
 		return r;
 	bytes = rocksdb_pinnableslice_value(slice, &size);
-	r = log_decode(revision, bytes, size, ret);
+	r = layout_decode_log(&local->layout, revision, bytes, size, ret);
 	rocksdb_pinnableslice_destroy(slice);
 	return r;
 }
@@ -52,14 +52,15 @@ int log_reader_get_numbers(struct local *local, uint64_t revision, struct log_en
 	if (r < 0)
 		return r;
 	bytes = rocksdb_pinnableslice_value(slice, &size);
-	r = log_decode_numbers(revision, bytes, size, ret);
+	r = layout_decode_log_numbers(&local->layout, revision, bytes, size, ret);
 	rocksdb_pinnableslice_destroy(slice);
 	return r;
 }
 
 /* ---- In order ------------------------------------------------------------------- */
 
-static int visit_entry(const rocksdb_iterator_t *iterator, store_log_fn *visit, void *arg)
+static int visit_entry(const struct layout *layout, const rocksdb_iterator_t *iterator,
+		       store_log_fn *visit, void *arg)
 {
 	g_autoptr(log_entry) entry = NULL;
 	struct reader reader;
@@ -72,17 +73,18 @@ static int visit_entry(const rocksdb_iterator_t *iterator, store_log_fn *visit, 
 	reader = reader_of(bytes, size);
 	revision = read_u64(&reader);
 	bytes = rocksdb_iter_value(iterator, &size);
-	r = reader.failed ? -EIO : log_decode(revision, bytes, size, &entry);
+	r = reader.failed ? -EIO : layout_decode_log(layout, revision, bytes, size, &entry);
 	return r < 0 ? r : visit(entry, arg);
 }
 
-static int visit_entries(rocksdb_iterator_t *iterator, store_log_fn *visit, void *arg)
+static int visit_entries(const struct layout *layout, rocksdb_iterator_t *iterator,
+			 store_log_fn *visit, void *arg)
 {
 	char *error = NULL;
 	int r = 0;
 
 	while (r == 0 && rocksdb_iter_valid(iterator)) {
-		r = visit_entry(iterator, visit, arg);
+		r = visit_entry(layout, iterator, visit, arg);
 		rocksdb_iter_next(iterator);
 	}
 	if (r == 0) {
@@ -109,7 +111,7 @@ int log_reader_list(struct local *local, uint64_t from_revision, store_log_fn *v
 	if (from >= oldest) {
 		layout_encode_number(from, key);
 		rocksdb_iter_seek(iterator, key, sizeof(key));
-		r = visit_entries(iterator, visit, arg);
+		r = visit_entries(layout, iterator, visit, arg);
 	}
 	rocksdb_iter_destroy(iterator);
 	return r;

@@ -5,9 +5,14 @@
  * told from a damaged one; and whoever has the store open holds a lock on it. */
 #include "store/local.h"
 
+#include "store/checkpoint.h"
 #include "store/commit.h"
+#include "store/files.h"
 #include "store/log.h"
+#include "store/loss.h"
 #include "store/record.h"
+#include "store/unlock.h"
+#include "store/wal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -81,16 +86,28 @@ static struct log_entry *make_first_commit(void)
 	return commit;
 }
 
-static int fill_layout(const struct layout *layout)
+static void batch_encryption(const struct layout *layout, rocksdb_writebatch_t *batch,
+			     const struct log_entry *first)
+{
+	g_autoptr(GByteArray) keys = sealer_encode(layout->sealer);
+	struct tree_sum sum = { 0 };
+
+	layout_batch_meta(layout, batch, META_ENCRYPTION, 0, keys->data, keys->len);
+	tree_sum_commit(&sum, layout, first);
+	tree_sum_write(&sum, layout, batch, FIRST_REVISION);
+}
+
+static int fill_layout(const struct layout *layout, const char *id)
 {
 	g_autoptr(log_entry) commit = make_first_commit();
-	g_autofree char *id = g_uuid_string_random();
 	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
 	int r;
 
-	layout_batch_number(layout, batch, META_FORMAT, LAYOUT_FORMAT);
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], META_ID, strlen(META_ID),
-				  id, strlen(id));
+	layout_batch_number(layout, batch, META_FORMAT,
+			    layout->sealer ? LAYOUT_FORMAT_ENCRYPTED : LAYOUT_FORMAT);
+	layout_batch_meta(layout, batch, META_ID, 0, id, strlen(id));
+	if (layout->sealer)
+		batch_encryption(layout, batch, commit);
 	layout_batch_number(layout, batch, META_REVISION, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OLDEST, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OPENED, 0);
@@ -131,55 +148,16 @@ static int check_creatable(const char *path, char **ret_message)
 	return 0;
 }
 
-static int sync_directory(const char *path)
+int local_write_marker(const char *path, uint64_t format)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	size_t size = strlen(text);
-	ssize_t written;
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	written = write(fd, text, size);
-	if (written < 0 || (size_t)written < size)
-		r = written < 0 ? -errno : -ENOSPC;
-	else if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
-static int write_marker(const char *path)
-{
-	g_autofree char *text = g_strdup_printf(MARKER_TEXT, LAYOUT_FORMAT);
+	g_autofree char *text = g_strdup_printf(MARKER_TEXT, (unsigned)format);
 	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
-	g_autofree char *partial = g_strconcat(marker, ".new", NULL);
-	g_autofree char *above = g_path_get_dirname(path);
-	int r;
 
-	r = write_file(partial, text);
-	if (r == 0 && rename(partial, marker) < 0)
-		r = -errno;
-	if (r == 0)
-		r = sync_directory(path);
-	if (r == 0)
-		r = sync_directory(above);
-	return r;
+	return files_replace(marker, text);
 }
 
-static int create_database(const char *path, char **ret_message)
+static int create_database(const char *path, const char *id, const struct sealer *sealer,
+			   char **ret_message)
 {
 	g_autofree char *database = g_build_filename(path, "db", NULL);
 	g_autofree char *error = NULL;
@@ -191,13 +169,30 @@ static int create_database(const char *path, char **ret_message)
 	if (layout_open(&layout, database, LAYOUT_CREATE, &error) < 0)
 		return refuse(ret_message, -EIO,
 			      g_strdup_printf("cannot make store '%s': %s", path, error));
-	r = fill_layout(&layout);
+	layout.sealer = sealer;
+	r = fill_layout(&layout, id);
 	layout_close(&layout, r == 0);
 	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
 }
 
-int store_create(const char *path, char **ret_message)
+static int create_encrypted_database(const char *path, const char *id, const struct store_key *key,
+				     char **ret_message)
 {
+	struct sealer *sealer;
+	int r;
+
+	r = sealer_new(id, key, &sealer);
+	if (r < 0)
+		return unlock_refuse(path, r, key, ret_message);
+	r = create_database(path, id, sealer, ret_message);
+	sealer_free(sealer);
+	return r;
+}
+
+static int create(const char *path, const struct store_key *key, char **ret_message)
+{
+	g_autofree char *id = g_uuid_string_random();
+	g_autofree char *above = NULL;
 	int r;
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -206,11 +201,25 @@ int store_create(const char *path, char **ret_message)
 					      g_strerror(errno)));
 	r = check_creatable(path, ret_message);
 	if (r == 0)
-		r = create_database(path, ret_message);
+		r = key ? create_encrypted_database(path, id, key, ret_message) :
+			  create_database(path, id, NULL, ret_message);
 	if (r < 0)
 		return r;
-	r = write_marker(path);
+	above = g_path_get_dirname(path);
+	r = local_write_marker(path, key ? LAYOUT_FORMAT_ENCRYPTED : LAYOUT_FORMAT);
+	if (r == 0)
+		r = files_sync_directory(above);
 	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
+}
+
+int store_create(const char *path, char **ret_message)
+{
+	return create(path, NULL, ret_message);
+}
+
+int store_create_encrypted(const char *path, const struct store_key *key, char **ret_message)
+{
+	return create(path, key, ret_message);
 }
 
 /* ---- Opening: the marker -------------------------------------------------------- */
@@ -237,10 +246,10 @@ static int refuse_newer(const char *path, uint64_t format, char **ret_message)
 	return refuse(ret_message, -EPROTO,
 		      g_strdup_printf("cannot open store '%s': it has format %" G_GUINT64_FORMAT
 				      ", this release knows formats up to %u; use a newer release",
-				      path, format, LAYOUT_FORMAT));
+				      path, format, LAYOUT_FORMAT_NEWEST));
 }
 
-static int check_marker(int fd, const char *path, char **ret_message)
+static int check_marker(int fd, const char *path, unsigned *ret_format, char **ret_message)
 {
 	char text[128] = "";
 	unsigned format;
@@ -253,7 +262,7 @@ static int check_marker(int fd, const char *path, char **ret_message)
 			      g_strdup_printf("cannot open store '%s': not a commitfs store: '%s' "
 					      "in it does not say so",
 					      path, MARKER_NAME));
-	if (format > LAYOUT_FORMAT)
+	if (format > LAYOUT_FORMAT_NEWEST)
 		return refuse_newer(path, format, ret_message);
 	if (format < LAYOUT_FORMAT_OLDEST)
 		return refuse(ret_message, -EPROTO,
@@ -261,14 +270,16 @@ static int check_marker(int fd, const char *path, char **ret_message)
 					      "the first release; this release knows formats from "
 					      "%u on; make it anew",
 					      path, format, LAYOUT_FORMAT_OLDEST));
+	*ret_format = format;
 	return 0;
 }
 
 /* Opens the marker, with the lock on it. */
-static int open_marker(const char *path, int *ret, char **ret_message)
+static int open_marker(const char *path, int *ret, bool *ret_encrypted, char **ret_message)
 {
 	g_autofree char *marker = g_build_filename(path, MARKER_NAME, NULL);
 	int fd = open(marker, O_RDONLY | O_CLOEXEC);
+	unsigned format = 0;
 	int r = 0;
 
 	if (fd < 0 && errno == ENOENT)
@@ -287,55 +298,117 @@ static int open_marker(const char *path, int *ret, char **ret_message)
 						   path)) :
 			    refuse_errno(ret_message, "lock", path, -errno);
 	if (r == 0)
-		r = check_marker(fd, path, ret_message);
+		r = check_marker(fd, path, &format, ret_message);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
+	*ret_encrypted = format == LAYOUT_FORMAT_ENCRYPTED;
 	*ret = fd;
 	return 0;
 }
 
 /* ---- Opening: the database ------------------------------------------------------ */
 
-/* How far the store can be read, for the message: up to the first damage in the log. 0: not
- * at all. Changes nothing. */
-static uint64_t find_safe_revision(const char *database)
+/* The revision of what is in tables. 0: they cannot be read so. Changes nothing. */
+static uint64_t find_table_revision(const struct local *local, const char *database)
 {
 	g_autofree char *error = NULL;
 	struct layout layout;
 	uint64_t revision = 0;
 
-	if (layout_open(&layout, database, LAYOUT_SALVAGE, &error) < 0)
+	if (layout_open(&layout, database, LAYOUT_TABLES, &error) < 0)
 		return 0;
+	layout.sealer = local->sealer;
 	layout_get_number(&layout, layout.newest, META_REVISION, &revision);
 	layout_close(&layout, false);
 	return revision;
 }
 
-static int refuse_damaged(const char *path, const char *database, const char *error,
+/* The newest revision that the damage does not concern; 0: there is none. */
+static uint64_t find_safe_revision(const struct local *local, const char *database,
+				   const struct wal_report *report)
+{
+	return report->revision ? report->revision : find_table_revision(local, database);
+}
+
+/* Only the log is damaged. `safe`: the newest revision before that, 0 when it is not known. */
+static int refuse_damaged_log(const char *path, const char *what, uint64_t safe, char **ret_message)
+{
+	g_autofree char *risk =
+		safe ? g_strdup_printf("everything up to revision %" G_GUINT64_FORMAT
+				       " can be read, commits from revision %" G_GUINT64_FORMAT
+				       " on are at risk",
+				       safe, safe + 1) :
+		       g_strdup("all commits in its write-ahead log are at risk");
+
+	return refuse(ret_message, -EUCLEAN,
+		      g_strdup_printf("cannot open store '%s': damaged (%s); %s; nothing was "
+				      "changed; restore it from a backup, or copy it and go on "
+				      "without them with: commitfs mount --accept-loss",
+				      path, what, risk));
+}
+
+static char *describe_damage(const struct wal_report *report)
+{
+	if (!report->number)
+		return g_strdup("its write-ahead log is missing");
+	return g_strdup_printf("its write-ahead log is not whole at byte %" G_GUINT64_FORMAT
+			       " of %06" G_GUINT64_FORMAT ".log",
+			       report->offset, report->number);
+}
+
+/* A log that RocksDB knows of is missing, or shorter than what was synced of it: nothing
+ * behind it is of use. `error` is its text. */
+static bool tells_of_missing_log(const char *error, struct wal_report *ret)
+{
+	static const char *const words[] = { "Missing WAL with log number: ",
+					     "Size mismatch: WAL (log number: " };
+
+	*ret = (struct wal_report){ .state = WAL_DAMAGED };
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		const char *at = strstr(error, words[i]);
+
+		if (at) {
+			ret->number = g_ascii_strtoull(at + strlen(words[i]), NULL, 10);
+			ret->offset = UINT64_MAX;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* RocksDB found it damaged: the log, or the tables, without which nothing helps. */
+static int refuse_corrupt(const struct local *local, const char *database, const char *error,
 			  char **ret_message)
 {
-	uint64_t safe = find_safe_revision(database);
+	const char *path = local->path;
+	struct wal_report report;
+	bool damaged = false;
 
-	if (!safe)
-		return refuse(ret_message, -EUCLEAN,
-			      g_strdup_printf("cannot open store '%s': damaged (%s); nothing was "
-					      "changed; restore it from a backup",
-					      path, error));
+	if (tells_of_missing_log(error, &report)) {
+		uint64_t before = report.number;
+
+		damaged = wal_examine(database, false, before, &report) == 0;
+	} else if (wal_examine(database, true, WAL_ALL, &report) == 0) {
+		damaged = report.state == WAL_DAMAGED;
+	}
+	if (damaged)
+		return refuse_damaged_log(path, error, find_safe_revision(local, database, &report),
+					  ret_message);
 	return refuse(ret_message, -EUCLEAN,
-		      g_strdup_printf("cannot open store '%s': damaged (%s); everything up to "
-				      "revision %" G_GUINT64_FORMAT " can be read, commits after "
-				      "it are at risk; nothing was changed; copy the store before "
-				      "anything else",
-				      path, error, safe));
+		      g_strdup_printf("cannot open store '%s': damaged (%s); nothing was changed; "
+				      "restore it from a backup",
+				      path, error));
 }
 
 /* RocksDB tells errors as text only. Whether the lock is held elsewhere was found out with
  * the marker, except for tools that open the database themselves. */
-static int refuse_database(const char *path, const char *database, const char *error,
+static int refuse_database(const struct local *local, const char *database, const char *error,
 			   char **ret_message)
 {
+	const char *path = local->path;
+
 	if (strstr(error, "While lock file") || strstr(error, "lock hold by current process"))
 		return refuse(ret_message, -EBUSY,
 			      g_strdup_printf("cannot open store '%s': another process has its "
@@ -347,17 +420,88 @@ static int refuse_database(const char *path, const char *database, const char *e
 		return refuse_errno(ret_message, "open", path, -EACCES);
 	if (g_str_has_prefix(error, "Corruption") || strstr(error, "No such file") ||
 	    g_str_has_prefix(error, "Invalid argument"))
-		return refuse_damaged(path, database, error, ret_message);
+		return refuse_corrupt(local, database, error, ret_message);
 	return refuse(ret_message, -EIO,
 		      g_strdup_printf("cannot open store '%s': %s", path, error));
 }
 
-static int open_database(struct local *local, char **ret_message)
+/* The data keys, from the database as it is up to damage of the log, or as far as it is in
+ * tables: so a wrong key is refused before anything is changed, whatever the log is like. */
+static int open_keys(struct local *local, const char *database, char **ret_message)
+{
+	const struct store_key *key = local->options.key;
+	g_autofree char *error = NULL, *ignored = NULL;
+	struct layout layout;
+	int r;
+
+	if (layout_open(&layout, database, LAYOUT_SALVAGE, &error) < 0 &&
+	    layout_open(&layout, database, LAYOUT_TABLES, &ignored) < 0)
+		return refuse_database(local, database, error, ret_message);
+	r = unlock(&layout, key, &local->sealer);
+	layout_close(&layout, false);
+	return r < 0 ? unlock_refuse(local->path, r, key, ret_message) : 0;
+}
+
+/* What RocksDB would not find: see wal.h. Those who only read leave a torn end as it is, and
+ * read up to it: *mode says so. */
+static int check_wal(struct local *local, const char *database, enum layout_mode *mode,
+		     char **ret_message)
+{
+	bool reading = *mode == LAYOUT_READ;
+	bool accept = local->options.accept_loss && !reading;
+	g_autofree char *what = NULL;
+	struct wal_report report;
+	int r;
+
+	r = wal_examine(database, accept || reading, WAL_ALL, &report);
+	if (r == 0 && report.state == WAL_TORN && reading)
+		*mode = LAYOUT_SALVAGE;
+	else if (r == 0 && report.state == WAL_TORN)
+		r = wal_forgive(database, &report);
+	if (r < 0)
+		return refuse_errno(ret_message, "open", local->path, r);
+	if (report.state != WAL_DAMAGED)
+		return 0;
+	what = describe_damage(&report);
+	if (!accept)
+		return refuse_damaged_log(local->path, what,
+					  find_safe_revision(local, database, &report),
+					  ret_message);
+	r = loss_accept(local, &report, what);
+	return r < 0 ? refuse_errno(ret_message, "cut the log of", local->path, r) : 0;
+}
+
+static int open_layout(struct local *local, const char *database, enum layout_mode mode,
+		       char **ret_message)
+{
+	g_autofree char *error = NULL;
+	struct wal_report report;
+	int r;
+
+	/* Once a loss was accepted, logs are missing that there should be. */
+	if (mode == LAYOUT_OPEN && loss_is_pending(local))
+		mode = LAYOUT_OPEN_REST;
+	if (layout_open(&local->layout, database, mode, &error) == 0)
+		return 0;
+	if (mode != LAYOUT_OPEN || !local->options.accept_loss ||
+	    !tells_of_missing_log(error, &report))
+		return refuse_database(local, database, error, ret_message);
+	r = loss_accept(local, &report, error);
+	if (r < 0)
+		return refuse_errno(ret_message, "cut the log of", local->path, r);
+	g_clear_pointer(&error, g_free);
+	if (layout_open(&local->layout, database, LAYOUT_OPEN_REST, &error) == 0)
+		return 0;
+	return refuse_database(local, database, error, ret_message);
+}
+
+static int open_database(struct local *local, enum layout_mode mode, char **ret_message)
 {
 	g_autofree char *database = g_build_filename(local->path, "db", NULL);
-	g_autofree char *error = NULL;
+	int rights = mode == LAYOUT_READ ? R_OK | X_OK : R_OK | W_OK | X_OK;
+	int r;
 
-	if (faccessat(AT_FDCWD, database, R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
+	if (faccessat(AT_FDCWD, database, rights, AT_EACCESS) < 0) {
 		if (errno != ENOENT)
 			return refuse_errno(ret_message, "open", local->path, -errno);
 		return refuse(ret_message, -EUCLEAN,
@@ -365,9 +509,14 @@ static int open_database(struct local *local, char **ret_message)
 					      "restore it from a backup",
 					      local->path));
 	}
-	if (layout_open(&local->layout, database, LAYOUT_OPEN, &error) < 0)
-		return refuse_database(local->path, database, error, ret_message);
-	return 0;
+	r = local->encrypted ? open_keys(local, database, ret_message) : 0;
+	if (r == 0)
+		r = check_wal(local, database, &mode, ret_message);
+	if (r == 0)
+		r = open_layout(local, database, mode, ret_message);
+	if (r == 0)
+		local->layout.sealer = local->sealer;
+	return r;
 }
 
 /* ---- Opening: what is in it ----------------------------------------------------- */
@@ -419,8 +568,10 @@ static int read_meta(struct local *local, char **ret_message)
 	int r;
 
 	r = layout_get_number(layout, layout->newest, META_FORMAT, &format);
-	if (r == 0 && format > LAYOUT_FORMAT)
+	if (r == 0 && format > LAYOUT_FORMAT_NEWEST)
 		return refuse_newer(path, format, ret_message);
+	if (r == 0 && (format == LAYOUT_FORMAT_ENCRYPTED) != (local->sealer != NULL))
+		return refuse_errno(ret_message, "open", path, -EUCLEAN);
 	if (r == 0)
 		r = layout_get_number(layout, layout->newest, META_REVISION, &local->revision);
 	if (r == 0)
@@ -442,31 +593,43 @@ static int read_meta(struct local *local, char **ret_message)
 static int open_memory(struct local *local, char **ret_message)
 {
 	g_autofree char *error = NULL;
+	g_autofree char *id = g_uuid_string_random();
 	int r;
 
+	r = unlock_check("memory:", false, local->options.key, ret_message);
+	if (r < 0)
+		return r;
 	if (layout_open(&local->layout, NULL, LAYOUT_CREATE, &error) < 0)
 		return refuse(ret_message, -EIO,
 			      g_strdup_printf("cannot make a store in memory: %s", error));
-	r = fill_layout(&local->layout);
+	r = fill_layout(&local->layout, id);
 	return r < 0 ? refuse_errno(ret_message, "make", "memory:", r) : 0;
 }
 
-static int open_directory(struct local *local, char **ret_message)
+static int open_directory(struct local *local, enum layout_mode mode, char **ret_message)
 {
 	int r;
 
 	r = check_directory(local->path, ret_message);
 	if (r == 0)
-		r = open_marker(local->path, &local->marker, ret_message);
+		r = open_marker(local->path, &local->marker, &local->encrypted, ret_message);
 	if (r == 0)
-		r = open_database(local, ret_message);
+		r = unlock_check(local->path, local->encrypted, local->options.key, ret_message);
+	if (r == 0)
+		r = open_database(local, mode, ret_message);
+	/* Of those who were killed. */
+	if (r == 0 && mode == LAYOUT_OPEN)
+		checkpoint_remove_all(local->path);
 	return r;
 }
 
-static void local_free(struct local *local)
+void local_free(struct local *local)
 {
+	if (!local)
+		return;
 	layout_close(&local->layout, false);
 	local_done(local);
+	sealer_free(local->sealer);
 	if (local->marker >= 0)
 		close(local->marker);
 	g_free(local->path);
@@ -484,7 +647,8 @@ void store_options_init(struct store_options *options)
 	};
 }
 
-int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+int local_open(const struct store_options *options, enum layout_mode mode, struct local **ret,
+	       char **ret_message)
 {
 	struct local *local = g_new0(struct local, 1);
 	int r;
@@ -494,18 +658,45 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 	local->options.path = local->path;
 	local->marker = -1;
 	local_init(local);
-	r = local->path ? open_directory(local, ret_message) : open_memory(local, ret_message);
-	if (r == 0)
-		r = read_meta(local, ret_message);
-	if (r == 0) {
-		r = local_start(local);
-		if (r < 0)
-			refuse_errno(ret_message, "open", local->path, r);
-	}
+	r = local->path ? open_directory(local, mode, ret_message) :
+			  open_memory(local, ret_message);
+	local->options.key = NULL;
 	if (r < 0) {
 		local_free(local);
 		return r;
 	}
-	*ret = &local->base;
+	*ret = local;
 	return 0;
+}
+
+int store_open(const struct store_options *options, struct store **ret, char **ret_message)
+{
+	struct local *local;
+	int r;
+
+	r = local_open(options, LAYOUT_OPEN, &local, ret_message);
+	if (r < 0)
+		return r;
+	r = read_meta(local, ret_message);
+	if (r == 0 && local->path && loss_is_pending(local)) {
+		r = loss_finish(local, ret_message);
+		if (r < 0 && r != -EUCLEAN)
+			refuse_errno(ret_message, "open", local->path, r);
+	}
+	if (r == 0) {
+		r = local_start(local);
+		if (r == -EUCLEAN)
+			refuse(ret_message, r,
+			       g_strdup_printf("cannot open store '%s': damaged: its revision, its "
+					       "log and its tree are not of one commit; restore it "
+					       "from a backup",
+					       local->path));
+		else if (r < 0)
+			refuse_errno(ret_message, "open", local->path, r);
+	}
+	if (r < 0)
+		local_free(local);
+	else
+		*ret = &local->base;
+	return r;
 }

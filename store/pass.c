@@ -151,14 +151,13 @@ static int walk_family(struct pass *pass, enum family family, judge_fn *judge)
 
 static enum verdict judge_history(struct pass *pass, const rocksdb_iterator_t *iterator)
 {
-	size_t key_size, size;
+	size_t key_size;
 	const char *key = rocksdb_iter_key(iterator, &key_size);
-	const char *bytes = rocksdb_iter_value(iterator, &size);
-	struct reader reader = reader_of(bytes, size);
-	uint64_t superseded = read_u64(&reader);
-	uint64_t first;
+	struct reader reader;
+	uint64_t superseded, first;
 
-	if (reader.failed || key_size < sizeof(first))
+	if (layout_decode_superseded(pass->layout, iterator, &superseded) < 0 ||
+	    key_size < sizeof(first))
 		return VERDICT_DAMAGED;
 	reader = reader_of(key + key_size - sizeof(first), sizeof(first));
 	first = ~read_u64(&reader);

@@ -84,16 +84,16 @@ static int find_record(struct purge *purge, const rocksdb_iterator_t *iterator, 
 /* Collects the value, less its last newline, when a message could hold it. */
 static int collect_secret(struct purge *purge, const rocksdb_iterator_t *iterator, void *arg)
 {
-	const size_t header = sizeof(uint64_t) + RECORD_HEADER_SIZE;
+	g_autoptr(record) record = NULL;
 	GHashTable *secrets = arg;
-	size_t size;
-	const char *bytes = rocksdb_iter_value(iterator, &size);
+	const char *bytes;
+	gsize size;
+	int r;
 
-	(void)purge;
-	if (size < header)
-		return -EIO;
-	bytes += header;
-	size -= header;
+	r = layout_decode_history(&purge->local->layout, iterator, true, NULL, &record);
+	if (r < 0 || !record->value)
+		return r;
+	bytes = g_bytes_get_data(record->value, &size);
 	if (size && bytes[size - 1] == '\n')
 		size--;
 	if (size >= SECRET_MIN && size <= LOG_TEXT_MAX && !memchr(bytes, '\0', size))
@@ -104,19 +104,16 @@ static int collect_secret(struct purge *purge, const rocksdb_iterator_t *iterato
 /* Writes the record anew, without its value. */
 static int forget_value(struct purge *purge, const rocksdb_iterator_t *iterator, void *arg)
 {
-	const size_t header = sizeof(uint64_t) + RECORD_HEADER_SIZE;
-	rocksdb_writebatch_t *batch = arg;
-	char kept[sizeof(uint64_t) + RECORD_HEADER_SIZE];
-	size_t key_size, size;
-	const char *key = rocksdb_iter_key(iterator, &key_size);
-	const char *bytes = rocksdb_iter_value(iterator, &size);
+	const struct layout *layout = &purge->local->layout;
+	g_autoptr(record) record = NULL;
+	uint64_t superseded;
+	int r;
 
-	if (size <= header)
-		return size < header ? -EIO : 0;
-	memcpy(kept, bytes, header);
-	kept[sizeof(uint64_t) + RECORD_FLAGS_AT] |= RECORD_PURGED;
-	rocksdb_writebatch_put_cf(batch, purge->local->layout.families[FAMILY_HISTORY], key,
-				  key_size, kept, header);
+	r = layout_decode_history(layout, iterator, false, &superseded, &record);
+	if (r < 0 || record->size_bytes == 0)
+		return r;
+	record->purged = true;
+	layout_batch_history(layout, arg, purge->key, record, superseded);
 	purge->progress.records_removed++;
 	return 0;
 }
@@ -190,18 +187,8 @@ static int blank_entry(const struct log_entry *entry, void *arg)
 
 	blanking->next = entry->revision + 1;
 	if (message) {
-		g_autoptr(GBytes) bytes = NULL;
-		char key[sizeof(uint64_t)];
-		const char *data;
-		gsize size;
-
 		copy.message = message;
-		bytes = log_encode(&copy);
-		data = g_bytes_get_data(bytes, &size);
-		layout_encode_number(entry->revision, key);
-		rocksdb_writebatch_put_cf(blanking->batch,
-					  purge->local->layout.families[FAMILY_LOG], key,
-					  sizeof(key), data, size);
+		layout_batch_log(&purge->local->layout, blanking->batch, &copy);
 		purge->first_blanked = purge->first_blanked ? purge->first_blanked :
 							      entry->revision;
 		purge->last_blanked = entry->revision;
@@ -290,7 +277,7 @@ static int note(struct local *local, const char *key, bool finished)
 	if (finished)
 		rocksdb_writebatch_delete_cf(batch, family, name, strlen(name));
 	else
-		rocksdb_writebatch_put_cf(batch, family, name, strlen(name), "", 0);
+		layout_batch_meta(&local->layout, batch, name, 0, "", 0);
 	r = local_write(local, batch, !finished);
 	rocksdb_writebatch_destroy(batch);
 	return r;

@@ -4,8 +4,8 @@
 #define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 /* Written in 10 ms or less, which others hardly feel. */
 #define HEAVY_BYTES ((uint64_t)1024 * 1024)
-/* A busy machine makes short ones look longer, so not less than that. */
-#define COSTLY_NS ((int64_t)20 * 1000 * 1000)
+/* Less than that is what a busy machine may make of a short one. */
+#define COSTLY_NS ((int64_t)100 * 1000 * 1000)
 
 static void lane_init(struct lane *lane)
 {

@@ -130,17 +130,3 @@ int record_decode(const void *data, size_t size, bool with_value, struct record 
 	**ret = head;
 	return 0;
 }
-
-int record_peek(const void *data, size_t size, uint64_t *ret_last_revision)
-{
-	struct reader reader = reader_of(data, size);
-	struct record head = { 0 };
-
-	read_u8(&reader);
-	read_u8(&reader);
-	decode_header(&reader, &head);
-	if (reader.failed)
-		return -EIO;
-	*ret_last_revision = record_last_revision(&head);
-	return 0;
-}

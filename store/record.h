@@ -8,7 +8,6 @@
 #include "store/store.h"
 
 #define RECORD_HEADER_SIZE 79
-#define RECORD_FLAGS_AT 1
 #define RECORD_PURGED 1 /* the value was forgotten; nothing follows the header */
 
 /* Writes the header of `record`; its value follows it where there is one. */
@@ -22,6 +21,3 @@ struct record *record_copy_bare(const struct record *record);
 
 /* The revision of the last commit that changed any of it. */
 uint64_t record_last_revision(const struct record *record);
-
-/* The revision of the last change of a stored record, without the rest. -EIO: damaged. */
-int record_peek(const void *data, size_t size, uint64_t *ret_last_revision);

@@ -85,6 +85,11 @@ int compactor_rewrite(struct compactor *compactor, enum family family)
 	return 0;
 }
 
+void compactor_rewrite_all(const struct layout *layout, enum family family)
+{
+	compact_range(layout, family, true, NULL, 0, NULL, 0);
+}
+
 void compactor_rewrite_keys(struct compactor *compactor, enum family family, const char *first,
 			    size_t first_size, const char *last, size_t last_size)
 {

@@ -18,6 +18,13 @@
 
 #define NAME_FORMAT 1
 
+struct snapshot_name {
+	char *name;
+	uint64_t revision;
+	int64_t time_ns;
+	uid_t uid;
+};
+
 /* ---- Those held ----------------------------------------------------------------- */
 
 void open_snapshots_init(struct open_snapshots *open)
@@ -293,21 +300,36 @@ static char *meta_key(const char *name)
 	return g_strconcat(META_SNAPSHOT_PREFIX, name, NULL);
 }
 
-int snapshot_name_decode(const char *key, size_t key_size, const char *bytes, size_t size,
-			 struct snapshot_name **ret)
+int snapshot_name_decode(const char *bytes, size_t size, struct named_snapshot *ret)
 {
 	struct reader reader = reader_of(bytes, size);
-	struct snapshot_name name = { 0 };
-	size_t prefix = strlen(META_SNAPSHOT_PREFIX);
+	struct named_snapshot named = { 0 };
 	uint8_t format = read_u8(&reader);
 
-	name.revision = read_u64(&reader);
-	name.time_ns = (int64_t)read_u64(&reader);
-	name.uid = read_u32(&reader);
+	named.revision = read_u64(&reader);
+	named.time_ns = (int64_t)read_u64(&reader);
+	named.uid = read_u32(&reader);
 	if (reader.failed || format != NAME_FORMAT)
 		return -EIO;
-	name.name = g_strndup(key + prefix, key_size - prefix);
-	*ret = g_memdup2(&name, sizeof(name));
+	*ret = named;
+	return 0;
+}
+
+static int decode_name(const char *key, size_t key_size, const char *bytes, size_t size,
+		       struct snapshot_name **ret)
+{
+	size_t prefix = strlen(META_SNAPSHOT_PREFIX);
+	struct snapshot_name *name;
+	struct named_snapshot named;
+
+	if (snapshot_name_decode(bytes, size, &named) < 0)
+		return -EIO;
+	name = g_new0(struct snapshot_name, 1);
+	name->name = g_strndup(key + prefix, key_size - prefix);
+	name->revision = named.revision;
+	name->time_ns = named.time_ns;
+	name->uid = named.uid;
+	*ret = name;
 	return 0;
 }
 
@@ -317,7 +339,7 @@ static int load_name(const char *key, size_t key_size, const char *bytes, size_t
 	struct snapshot_name *name;
 	int r;
 
-	r = snapshot_name_decode(key, key_size, bytes, size, &name);
+	r = decode_name(key, key_size, bytes, size, &name);
 	if (r == 0)
 		g_ptr_array_add(names->names, name);
 	return r;
@@ -340,8 +362,7 @@ static int write_name(struct local *local, const struct snapshot_name *name)
 	at = encode_u64(at, name->revision);
 	at = encode_u64(at, (uint64_t)name->time_ns);
 	encode_u32(at, name->uid);
-	rocksdb_writebatch_put_cf(batch, local->layout.families[FAMILY_META], key, strlen(key),
-				  (const char *)bytes, sizeof(bytes));
+	layout_batch_meta(&local->layout, batch, key, 0, bytes, sizeof(bytes));
 	r = local_write(local, batch, true);
 	rocksdb_writebatch_destroy(batch);
 	return r;

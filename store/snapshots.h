@@ -41,14 +41,6 @@ int snapshots_take(struct local *local, uint64_t revision, struct snapshot **ret
 /* As the engine's free_snapshot. */
 void snapshots_free(struct snapshot *snapshot);
 
-/* A revision that somebody gave a name. */
-struct snapshot_name {
-	char *name;
-	uint64_t revision;
-	int64_t time_ns; /* when */
-	uid_t uid;	 /* who */
-};
-
 /* Named snapshots, in byte order of their names; local->time_lock guards them. */
 struct snapshot_names {
 	GPtrArray *names; /* struct snapshot_name */
@@ -58,10 +50,8 @@ void snapshot_names_init(struct snapshot_names *names);
 void snapshot_names_done(struct snapshot_names *names);
 /* Reads them from `meta`; before others use the store. */
 int snapshot_names_load(struct local *local);
-/* The named snapshot stored in `meta` under `key`, which begins with META_SNAPSHOT_PREFIX
- * (caller frees it and its name). -EIO: damaged. */
-int snapshot_name_decode(const char *key, size_t key_size, const char *bytes, size_t size,
-			 struct snapshot_name **ret);
+/* What `meta` has of a named snapshot, all but the name. -EIO: it is damaged. */
+int snapshot_name_decode(const char *bytes, size_t size, struct named_snapshot *ret);
 /* Their revisions in ascending order, as an array of uint64_t. */
 GArray *snapshot_names_revisions(struct local *local);
 /* True when one of `revisions` lies from `first` on before `end`. */

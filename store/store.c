@@ -135,6 +135,11 @@ int store_purge(struct store *store, const char *key, store_compaction_fn *progr
 	return r < 0 ? r : store->engine->purge(store, key, progress, arg);
 }
 
+int store_checkpoint(struct store *store, char **ret_path)
+{
+	return store->engine->checkpoint(store, ret_path);
+}
+
 void store_watch(struct store *store, store_watch_fn *watch, void *arg)
 {
 	store->engine->watch(store, watch, arg);

@@ -604,6 +604,14 @@ int store_compact(struct store *store, uint64_t revision, store_compaction_fn *p
  * -ENOENT: there is no such key and no past value of it. -EROFS, -EIO. */
 int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 
+/* A checkpoint: a directory beside the database that holds all of it as it was at one
+ * revision, by links to the same files, to be copied from (see backup.h). It keeps space as a
+ * snapshot that is held does; whoever made it removes it, and the next opening those that
+ * were left. Waits for the disk. *ret_path: caller frees. -EOPNOTSUPP: the store is in
+ * memory. -ENOSPC, -EROFS, -EIO. */
+int store_checkpoint(struct store *store, char **ret_path);
+void store_remove_checkpoint(const char *path); /* accepts NULL */
+
 /* ---- The store ------------------------------------------------------------------ */
 
 enum store_sync { STORE_SYNC_ALWAYS, STORE_SYNC_NONE, STORE_SYNC_INTERVAL };
@@ -615,15 +623,27 @@ struct store_options {
 	uint64_t max_value_bytes;
 	uint64_t max_program_keys; /* keys one program may change: -EDQUOT */
 
+	/* Go on without the commits that a damaged write-ahead log has lost, and say so in the
+	 * log of commits. */
+	bool accept_loss;
+
 	uint64_t slow_ms; /* commits that take as long are logged; 0: none */
 	/* History is compacted by itself, some time after it has come to more than so many
 	 * revisions, or to trees that ended longer ago than that. 0: no such limit. */
 	uint64_t history_revisions;
 	int64_t history_age_ns;
+	const struct store_key *key; /* of an encrypted store; store_open alone uses it */
 };
 
 /* Defaults: sync always, 16 MiB values, 1,000,000 keys, 30 days of history. */
 void store_options_init(struct store_options *options);
+
+/* Encrypting everything with a new data key, after the key was changed. */
+struct resealing {
+	bool running;
+	uint64_t records_done;
+	uint64_t records_total; /* an estimate */
+};
 
 struct store_status {
 	char id[37]; /* of the store, a UUID */
@@ -636,23 +656,57 @@ struct store_status {
 	bool read_only;		      /* it failed */
 	uint64_t snapshots;	      /* that have a name */
 	struct compaction compaction; /* the one under way, or the last */
+	uint64_t data_key;	      /* number of the one used; 0: it is not encrypted */
+	struct resealing resealing;
 };
 
 /* Makes an empty store, root directory 0755 of the caller, in a directory that is missing
  * or empty. -EEXIST: it is a store already; -ENOTEMPTY; others of mkdir(2), open(2). A
  * message for people, made whole, in *ret_message (caller frees) on an error. */
 int store_create(const char *path, char **ret_message);
+/* One that is encrypted with `key`. -ENOMEM too. */
+int store_create_encrypted(const char *path, const struct store_key *key, char **ret_message);
 
 /* Opens a store; in memory, creates it. *ret_message as above. -ENOENT no such directory;
  * -EINVAL not a store; -EPROTO a newer format; -EBUSY another process has it open;
- * -EUCLEAN damaged, nothing was changed; -EACCES, -EROFS and others of open(2). */
+ * -EUCLEAN damaged, nothing was changed; -EACCES, -EROFS and others of open(2). -ENOKEY: it is
+ * encrypted and there is no key, -EKEYREJECTED: the key is another one, -EINVAL: it is not
+ * encrypted but there is a key, or that is no file but a passphrase or the other way round;
+ * nothing was changed then. */
 int store_open(const struct store_options *options, struct store **ret, char **ret_message);
+
+/* Makes `new_key` the key of a store that nobody has open, at once, and has it make a new data
+ * key, with which everything is encrypted when it is opened next. Killed at any moment, it has
+ * the one key or the other. Errors as of store_open; -EBUSY also: it was changed very often
+ * since it was opened last. */
+int store_change_key(const char *path, const struct store_key *old_key,
+		     const struct store_key *new_key, char **ret_message);
 
 /* No call may be under way and no snapshot open. Accepts NULL. */
 void store_close(struct store *store);
 
 uint64_t store_revision(struct store *store);
 void store_get_status(struct store *store, struct store_status *ret);
+
+/* ---- Keys of encrypted stores --------------------------------------------------- */
+
+/* A key lies in memory that is not swapped; and a process that reads or makes one leaves no
+ * core dump, and is closed to other processes of its user, from then on. It is borrowed where
+ * it is given; free it when the store is open. *ret_message as above. */
+struct store_key;
+
+/* From a file: 32 bytes, or 64 hexadecimal digits. -EPERM: it is no file of the caller's or of
+ * root's alone; -ELOOP: it is a link; -EINVAL: it holds no key; others of open(2). */
+int store_key_read_file(const char *path, struct store_key **ret, char **ret_message);
+/* Makes such a file, of a random key; it must not be there. -EEXIST and others of open(2). */
+int store_key_write_file(const char *path, char **ret_message);
+/* A passphrase: the line that comes from `fd`, or is typed at the terminal after a question,
+ * twice the same. -ENODATA: it is empty; -EMSGSIZE: it is too long; -EINVAL: not the same;
+ * -ENXIO: there is no terminal. */
+int store_key_read_passphrase(int fd, struct store_key **ret, char **ret_message);
+int store_key_ask_passphrase(const char *question, bool twice, struct store_key **ret,
+			     char **ret_message);
+void store_key_free(struct store_key *key); /* accepts NULL */
 
 /* ---- Measuring ------------------------------------------------------------------ */
 

@@ -227,6 +227,7 @@ static const struct store_engine trace_engine = {
 	.list_snapshots = list_snapshots,
 	.compact = compact,
 	.purge = purge,
+	.checkpoint = wrapper_checkpoint,
 	.watch = wrapper_watch,
 	.get_revision = wrapper_get_revision,
 	.get_status = wrapper_get_status,

@@ -4,7 +4,6 @@
  * What compaction has not come to yet is left out as if it had. */
 #include "store/versions.h"
 
-#include "store/codec.h"
 #include "store/local.h"
 #include "store/record.h"
 
@@ -51,15 +50,10 @@ static bool is_retained(const struct versions *versions, const struct form *form
 /* Reads the version the iterator is at, and moves it on. */
 static int read_version(struct versions *versions, struct form *form)
 {
-	struct reader reader;
-	const char *bytes;
-	size_t size;
 	int r;
 
-	bytes = rocksdb_iter_value(form->history, &size);
-	reader = reader_of(bytes, size);
-	form->superseded = read_u64(&reader);
-	r = record_decode(reader.at, reader.left, versions->with_values, &form->record);
+	r = layout_decode_history(&versions->local->layout, form->history, versions->with_values,
+				  &form->superseded, &form->record);
 	if (r == 0)
 		rocksdb_iter_next(form->history);
 	return r;

@@ -144,6 +144,11 @@ int wrapper_purge(struct store *store, const char *key, store_compaction_fn *pro
 	return store_purge(inner_of(store), key, progress, arg);
 }
 
+int wrapper_checkpoint(struct store *store, char **ret_path)
+{
+	return store_checkpoint(inner_of(store), ret_path);
+}
+
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg)
 {
 	store_watch(inner_of(store), watch, arg);

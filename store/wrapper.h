@@ -42,6 +42,7 @@ int wrapper_list_snapshots(struct store *store, store_snapshot_fn *visit, void *
 int wrapper_compact(struct store *store, uint64_t revision, store_compaction_fn *progress,
 		    void *arg);
 int wrapper_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
+int wrapper_checkpoint(struct store *store, char **ret_path);
 void wrapper_watch(struct store *store, store_watch_fn *watch, void *arg);
 uint64_t wrapper_get_revision(struct store *store);
 void wrapper_get_status(struct store *store, struct store_status *ret);

@@ -29,6 +29,7 @@ struct command {
 };
 
 extern const struct command init_command;
+extern const struct command key_command;
 extern const struct command mount_command;
 extern const struct command umount_command;
 extern const struct command status_command;
@@ -43,6 +44,10 @@ extern const struct command restore_command;
 extern const struct command revert_command;
 extern const struct command compact_command;
 extern const struct command purge_command;
+extern const struct command check_command;
+extern const struct command backup_command;
+extern const struct command export_command;
+extern const struct command import_command;
 
 /* Parses argv by `options`, whose callbacks get `data`, and expects `count` arguments
  * after them, or some of the command's optional ones more; *ret_arguments is NULL for none.

@@ -358,7 +358,6 @@ static int check_side(const struct side *side, const char *txn, const char *poin
 			    side->label, point);
 }
 
-
 static int compare(struct diff_job *job, const struct mount *mount, char *const *words)
 {
 	bool txn = words[2] == NULL;

@@ -10,9 +10,26 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&init_command,	&mount_command,	  &umount_command, &status_command,  &run_command,
-	&edit_command,	&eval_command,	  &bench_command,  &log_command,     &diff_command,
-	&watch_command, &restore_command, &revert_command, &compact_command, &purge_command,
+	&init_command,
+	&key_command,
+	&mount_command,
+	&umount_command,
+	&status_command,
+	&run_command,
+	&edit_command,
+	&eval_command,
+	&bench_command,
+	&log_command,
+	&diff_command,
+	&watch_command,
+	&restore_command,
+	&revert_command,
+	&compact_command,
+	&purge_command,
+	&check_command,
+	&backup_command,
+	&export_command,
+	&import_command,
 };
 
 static const struct command *find_command(const char *name)

@@ -5,6 +5,7 @@
 #include "fs/fs.h"
 #include "tools/command.h"
 #include "tools/daemon.h"
+#include "tools/guardian.h"
 #include "tools/log.h"
 #include "tools/mount_options.h"
 #include "tools/mount_point.h"
@@ -24,15 +25,17 @@
 
 struct mount_job {
 	struct mount_options options;
-	const char *store; /* as it was given */
-	char *store_path;  /* absolute; NULL: in memory */
-	char *point;	   /* absolute */
-	int ready;	   /* for daemon_ready(); -1: in the foreground */
+	const char *store;     /* as it was given */
+	char *store_path;      /* absolute; NULL: in memory */
+	char *point;	       /* absolute */
+	struct store_key *key; /* NULL: none was given */
+	int ready;	       /* for daemon_ready(); -1: in the foreground */
 };
 
 static void job_done(struct mount_job *job)
 {
 	mount_options_done(&job->options);
+	store_key_free(job->key);
 	g_free(job->store_path);
 	g_free(job->point);
 }
@@ -63,6 +66,7 @@ static void mount_is_ready(void *arg)
 {
 	const struct mount_job *job = arg;
 
+	guardian_note_mounted(job->point);
 	if (job->ready < 0) {
 		print_mounted(job);
 		service_notify_ready(job->point);
@@ -116,7 +120,7 @@ static int serve_store(struct mount_job *job, struct store *store)
 	r = fs_mount(&options, store, registry, &fs, &message);
 	if (r < 0) {
 		registry_free(registry);
-		return command_fail(EXIT_NO_MOUNT, "%s", message);
+		return command_fail(r == -EIO ? EXIT_STORE : EXIT_NO_MOUNT, "%s", message);
 	}
 	r = fs_run(fs);
 	if (job->ready < 0)
@@ -135,8 +139,11 @@ static int serve(struct mount_job *job)
 	int exit_code;
 
 	prepare_process(job);
+	job->options.store.key = job->key;
+	guardian_start(job->point, job->key);
 	if (store_open(&job->options.store, &store, &message) < 0)
 		return command_fail(EXIT_STORE, "%s", message);
+	g_clear_pointer(&job->key, store_key_free);
 	exit_code = serve_store(job, store);
 	store_close(store);
 	return exit_code;
@@ -169,12 +176,22 @@ static int complete_options(struct mount_job *job)
 	return 0;
 }
 
+static int read_key(struct mount_job *job)
+{
+	g_autofree char *question = g_strdup_printf("Passphrase of '%s'", job->store);
+
+	return key_options_read(&job->options.key, question, false, &job->key);
+}
+
 static int start(struct mount_job *job, const char *path)
 {
 	int exit_code = complete_options(job);
 
 	if (exit_code == 0)
 		exit_code = mount_point_prepare(path, job->store_path, &job->point);
+	/* Before the fork, which takes terminal and descriptors away. */
+	if (exit_code == 0)
+		exit_code = read_key(job);
 	if (exit_code != 0 || job->options.foreground)
 		return exit_code != 0 ? exit_code : serve(job);
 	exit_code = daemon_fork(&job->ready);

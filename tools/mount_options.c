@@ -53,6 +53,7 @@ void mount_options_init(struct mount_options *options)
 	store_options_init(&options->store);
 	registry_options_init(&options->registry);
 	program_limits_init(&options->program);
+	key_options_init(&options->key);
 	options->fuse_options = g_string_new(NULL);
 	options->log_level = G_LOG_LEVEL_INFO;
 }
@@ -60,6 +61,7 @@ void mount_options_init(struct mount_options *options)
 void mount_options_done(struct mount_options *options)
 {
 	g_string_free(options->fuse_options, TRUE);
+	key_options_done(&options->key);
 	g_free(options->scratch);
 }
 
@@ -168,6 +170,24 @@ static gboolean set_public_log(const char *name, const char *value, gpointer dat
 	return TRUE;
 }
 
+static gboolean set_key(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+
+	return key_option_set(name, value, &options->key, error);
+}
+
+static gboolean set_accept_loss(const char *name, const char *value, gpointer data, GError **error)
+{
+	struct mount_options *options = data;
+
+	(void)name;
+	(void)value;
+	(void)error;
+	options->store.accept_loss = true;
+	return TRUE;
+}
+
 static gboolean set_history(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
@@ -203,6 +223,7 @@ const GOptionEntry mount_option_entries[] = {
 	{ "history", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_history),
 	  "What is kept of the past: s, m, h, d, w or y behind a time (default 30d)",
 	  "all|COUNT|DURATION" },
+	KEY_OPTION_ENTRIES(set_key),
 	{ "max-value", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of one value (default 16M)", "SIZE" },
 	{ "max-txn-keys", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
@@ -228,6 +249,9 @@ const GOptionEntry mount_option_entries[] = {
 	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
 	{ "max-program", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of the text of a program for eval (default 16M)", "SIZE" },
+	{ "accept-loss", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_accept_loss),
+	  "Go on without the commits that a damaged write-ahead log has lost; the log tells of it",
+	  NULL },
 	{ "scratch", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_scratch),
 	  "Names of temporary files to keep in memory until they are renamed: globs, and "
 	  "'default' for those of common editors and tools (default: default)",

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "store/store.h"
+#include "tools/key_options.h"
 #include "txn/txn.h"
 
 struct mount_options {
 	struct store_options store;
 	struct registry_options registry;
 	struct program_limits program;
+	struct key_options key;
 	char *scratch;	       /* patterns; NULL: the built-in ones */
 	GString *fuse_options; /* comma-separated; empty: none */
 	GLogLevelFlags log_level;

@@ -37,7 +37,9 @@ kill_daemon() {
 	umount -l "$MNT"
 }
 
+# What a kill leaves behind agrees, before anything else has touched it.
 mount_again() {
+	check_killed_store
 	mount_store
 	echo "$DAEMON" >"$BASE/daemon"
 }

@@ -8,6 +8,7 @@
  * killed, at once after opening the store, while the compaction that was cut short goes on.
  *
  * usage: history_model [SEED [COMMITS]], COMMITFS_FULL for 100,000 commits */
+#include "store/check.h"
 #include "tests/model/history_tree.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 #define COMMITS 5000
 #define COMMITS_FULL 100000
+#define ENCRYPTED_PART 4 /* so many times shorter is the history of an encrypted store */
 #define READS 10000
 #define NAMES 5
 #define KILLS 8
@@ -443,8 +445,27 @@ static void expect_compacted(const struct reading *reading)
 
 /* ---- Compaction ----------------------------------------------------------------- */
 
+/* Where the key of an encrypted store is. */
+static char *key_path(const char *path)
+{
+	return g_strconcat(path, ".key", NULL);
+}
+
+/* NULL: the store is not to be encrypted. */
+static struct store_key *read_key(const char *path)
+{
+	g_autofree char *file = key_path(path);
+	struct store_key *key = NULL;
+	char *message = NULL;
+
+	if (access(file, F_OK) == 0)
+		check(store_key_read_file(file, &key, &message) == 0);
+	return key;
+}
+
 static struct store *open_store(const char *path)
 {
+	struct store_key *key = read_key(path);
 	struct store_options options;
 	struct store *store;
 	char *message = NULL;
@@ -452,11 +473,27 @@ static struct store *open_store(const char *path)
 	store_options_init(&options);
 	options.path = path;
 	options.sync = STORE_SYNC_NONE;
+	options.key = key;
 	if (store_open(&options, &store, &message) < 0) {
 		fprintf(stderr, "%s\n", message);
 		abort();
 	}
+	store_key_free(key);
 	return store;
+}
+
+static void create_store(const char *path, bool encrypted)
+{
+	g_autofree char *file = key_path(path);
+	struct store_key *key;
+	char *message = NULL;
+
+	if (encrypted)
+		check(store_key_write_file(file, &message) == 0);
+	key = read_key(path);
+	check((key ? store_create_encrypted(path, key, &message) : store_create(path, &message)) ==
+	      0);
+	store_key_free(key);
 }
 
 static void compacted(const struct compaction *progress, bool finished, int error, void *arg)
@@ -496,6 +533,28 @@ static int compact_until_killed(const char *path, uint64_t revision)
 	}
 }
 
+static void print_problem(const struct store_problem *problem, void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "%s: %s\n", problem->kind, problem->text);
+}
+
+/* What a kill leaves behind has to agree. */
+static void check_store(const char *path)
+{
+	struct store_check_options options = { .problem = print_problem };
+	struct store_key *key = read_key(path);
+	struct store_check_result result;
+	char *message = NULL;
+
+	store_options_init(&options.open);
+	options.open.path = path;
+	options.open.key = key;
+	check(store_check(&options, &result, &message) == 0);
+	check(result.problems == 0);
+	store_key_free(key);
+}
+
 static void kill_a_compaction(const char *self, const char *path, uint64_t revision)
 {
 	g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, revision);
@@ -526,6 +585,7 @@ static void test_kills(const char *self, const char *path, struct reading *readi
 		reading->oldest = pick_revision(
 			reading->oldest, reading->oldest + (model.revision - reading->oldest) / 3);
 		kill_a_compaction(self, path, reading->oldest);
+		check_store(path);
 		reading->store = open_store(path);
 		/* While the compaction that was cut short goes on. */
 		compare_reads(reading, 500);
@@ -599,16 +659,16 @@ static void make_history(struct store *store, uint64_t commits)
 		commit_one(store);
 }
 
-static void test_all(const char *self, const char *path, uint64_t commits)
+static void test_all(const char *self, const char *path, uint64_t commits, bool encrypted)
 {
 	struct reading reading = { .oldest = 1 };
-	char *message = NULL;
 
-	check(store_create(path, &message) == 0);
+	create_store(path, encrypted);
 	reading.named = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	reading.store = open_store(path);
 	make_history(reading.store, commits);
-	printf("%" G_GUINT64_FORMAT " commits on %u keys\n", commits, model.all->len);
+	printf("%" G_GUINT64_FORMAT " commits on %u keys%s\n", commits, model.all->len,
+	       encrypted ? ", encrypted" : "");
 	compare_reads(&reading, READS);
 	test_compaction(&reading);
 	store_close(reading.store);
@@ -620,6 +680,7 @@ static void test_all(const char *self, const char *path, uint64_t commits)
 	expect_compacted(&reading);
 	compare_reads(&reading, READS / 4);
 	store_close(reading.store);
+	check_store(path);
 	g_array_unref(reading.named);
 }
 
@@ -649,11 +710,23 @@ static void remove_tree(const char *path)
 	check(system(command) == 0);
 }
 
+static void test_store(guint32 seed, uint64_t commits, bool encrypted)
+{
+	g_autofree char *directory = g_dir_make_tmp("history.XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "store", NULL);
+
+	model.keys = g_hash_table_new(g_str_hash, g_str_equal);
+	model.all = g_ptr_array_new();
+	model.live = g_ptr_array_new();
+	model.random = g_rand_new_with_seed(seed);
+	test_all("/proc/self/exe", path, commits, encrypted);
+	remove_tree(directory);
+	free_model();
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t commits = getenv("COMMITFS_FULL") ? COMMITS_FULL : COMMITS;
-	g_autofree char *directory = NULL;
-	g_autofree char *path = NULL;
 	guint32 seed = 1;
 
 	if (argc == 4 && strcmp(argv[1], "--compact") == 0)
@@ -664,14 +737,7 @@ int main(int argc, char **argv)
 		commits = g_ascii_strtoull(argv[2], NULL, 10);
 	printf("seed %u\n", seed);
 	fflush(stdout);
-	model.keys = g_hash_table_new(g_str_hash, g_str_equal);
-	model.all = g_ptr_array_new();
-	model.live = g_ptr_array_new();
-	model.random = g_rand_new_with_seed(seed);
-	directory = g_dir_make_tmp("history.XXXXXX", NULL);
-	path = g_build_filename(directory, "store", NULL);
-	test_all("/proc/self/exe", path, commits);
-	remove_tree(directory);
-	free_model();
+	test_store(seed, commits, false);
+	test_store(seed, commits / ENCRYPTED_PART, true);
 	return 0;
 }

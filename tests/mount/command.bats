@@ -67,7 +67,7 @@ unmounted() {
 @test "what makes no sense is refused with 64" {
 	refused 64 "'nosuch': there is no such command" nosuch
 	refused 64 "'nosuch': there is no such command" help nosuch
-	refused 64 "expected: commitfs init STORE" init
+	refused 64 "expected: commitfs init \\[options\\] STORE" init
 	refused 64 "expected: .*STORE MNT" mount memory:
 	refused 64 "expected: .*STORE MNT" mount memory: a b
 	refused 64 "Unknown option --nosuch" mount --nosuch memory: "$MNT"

@@ -154,6 +154,19 @@ commit() {
 	expect "$1" open 0 "$2/commit" O_WRONLY : line 0 "${3:-test}" : close 0
 }
 
+TAB=$'\t'
+
+# The word that the line in `commit` begins with
+state() { sed -n '1s/^\([a-z]*\).*/\1/p' "$1/commit"; }
+
+# level LEVEL DIR
+level() { echo "$1" >"$2/isolation"; }
+
+# lines FILE KIND KEY: the lines of that kind on that key
+lines() {
+	awk -F'\t' -v kind="$2" -v key="$3" '$1 == kind && $NF == key' "$1"
+}
+
 # The mount
 
 # base_directory: BASE, reachable by every user
@@ -213,12 +226,34 @@ mount_own_store() {
 	mount_store "$@"
 }
 
+# check_killed_store: what a kill leaves behind agrees. Threads of the daemon that wait for the
+# disk may hold the store a little longer than its process is there.
+check_killed_store() {
+	local i status
+	for ((i = 0; i < 200; i++)); do
+		status=0
+		"$COMMITFS" check "$STORE" >"$BASE/check" 2>&1 || status=$?
+		[ $status = 74 ] && grep -q "another process has it open" "$BASE/check" || break
+		sleep 0.1
+	done
+	[ $status = 0 ] || fail "$(head -n 20 "$BASE/check")"
+}
+
+# Whatever a test did, the store agrees afterwards. One that cannot be opened, for want of a
+# key for instance, is not looked at.
+check_store() {
+	[ -d "${STORE:-}" ] || return 0
+	"$COMMITFS" check "$STORE" >"$BASE/check" 2>&1
+	[ $? != 1 ] || { head -n 20 "$BASE/check" >&2; return 1; }
+}
+
 unmount_own_store() {
 	local result=0
 	[ -n "${BASE:-}" ] || return 0
 	touch "$BASE/log"
 	[ -z "${DAEMON:-}" ] || unmount_store || result=1
 	check_log || result=1
+	check_store || result=1
 	[ $result = 0 ] || { tail -n 40 "$BASE/log" >&2; }
 	rm -rf --one-file-system "$BASE"
 	return $result

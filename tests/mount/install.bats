@@ -188,6 +188,7 @@ page() {
 		is "$(complete_bash "$command" - | tr -d = | sort)" "$(options "$command" | sort)"
 	done
 	is "$(complete_bash mount mem)" memory:
+	is "$(complete_bash key ch)" change
 	mkdir -p point
 	is "$(complete_bash mount memory: --sync = none poi)" point
 	is "$(complete_bash run -m mnt mnt -- bats-exec-tes)" bats-exec-test
@@ -232,6 +233,7 @@ page() {
 		is "$(complete_zsh "$command" '' | grep ^- | tr -d =+ | sort)" "$(options "$command" | sort)"
 	done
 	like "$(complete_zsh mount '')" "1:STORE:_commitfs_stores"
+	like "$(complete_zsh key '')" "1:what:\(new change\)"
 }
 
 @test "fish completes every command and option" {
@@ -248,6 +250,7 @@ page() {
 		is "$(complete_fish "$command --" | tr -d = | sort)" "$(options "$command" | grep ^-- | sort)"
 	done
 	is "$(complete_fish mount mem)" memory:
+	is "$(complete_fish key ch)" change
 }
 
 # systemd

@@ -22,11 +22,16 @@ teardown() {
 	rm -rf --one-file-system "$BASE"
 }
 
-# The daemons of this test: what has its directory on the command line.
-daemons() {
+# The daemons of this test: what has its directory on the command line. Each has a guard.
+daemons() { processes commitfs; }
+no_guards() { [ -z "$(processes commitfs-guard)" ]; }
+
+# processes NAME
+processes() {
 	local dir
 	for dir in /proc/[0-9]*; do
 		[ "$(readlink "$dir/exe" 2>/dev/null)" = "$(readlink -f "$COMMITFS")" ] || continue
+		[ "$(cat "$dir/comm" 2>/dev/null)" = "$1" ] || continue
 		if tr '\0' '\n' <"$dir/cmdline" 2>/dev/null | grep -qF "$BASE"; then echo "${dir#/proc/}"; fi
 	done
 }
@@ -57,9 +62,11 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	local pids
 	pids=$(daemons)
 	is "$(wc -w <<<"$pids")" 1
+	is "$(processes commitfs-guard | wc -w)" 1
 	run -0 "$COMMITFS" umount "$MNT"
 	unmounted "$MNT"
 	eventually 5 stopped "$pids"
+	eventually 5 no_guards
 	run -0 timeout 20 "$COMMITFS" mount "$STORE" "$MNT" 3>&-
 	is "$(cat "$MNT/keys/a")" v
 	"$COMMITFS" umount "$MNT"

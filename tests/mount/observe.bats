@@ -533,6 +533,14 @@ threads = [threading.Thread(target=opens) for i in range(8)]
 	expect ok mkdir "$V/h/sub"
 	rm -r "$K/h"
 }
+@test "restart: what was written before a rebase is gone" {
+	begin
+	echo mine >"$V/w"
+	echo >"$T/rebase"
+	echo >"$T/restart"
+	expect ENOENT open 0 "$V/w/x" O_WRONLY,O_CREAT,O_EXCL
+	expect ok mkdir "$V/w"
+}
 @test "restart: a working directory is used again, and what is read in it recorded" {
 	begin
 	process w

@@ -196,6 +196,17 @@ restart() { echo >"$T/restart"; }
 	is "$(cat "$V/f")" 'newest of all'
 }
 
+@test "what a descriptor of the old round asks for is not recorded in the new" {
+	process w
+	asked ok w open 0 "$V/f" O_RDONLY
+	asked 'old\n' w pread 0 0 10
+	restart
+	asked '' w pread 0 4 10
+	asked 'old\n' w pread 0 0 10
+	ask w fstat 0 size >/dev/null || true
+	is "$(cat "$T/reads")" ''
+}
+
 @test "names that rounds long ago have used" {
 	local i
 	for ((i = 0; i < 5; i++)); do

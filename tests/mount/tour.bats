@@ -17,7 +17,8 @@ type_tour() {
 	readme, base = sys.argv[1:]
 	text = open(readme).read()
 	text = text[text.index("## Five minutes"):text.index("## The rules in short")]
-	places = {"/mnt": "/mnt", "/srv/config": "/config", "/etc/app": "/etc/app", "/tmp/lead": "/lead"}
+	places = {"/mnt": "/mnt", "/srv/config": "/config", "/etc/app": "/etc/app", "/tmp/lead": "/lead",
+	    "/srv/backup": "/backup", "/srv/restored": "/restored", "/srv/tree.jsonl": "/tree.jsonl"}
 	def here(text):
 	    return re.sub("|".join(places), lambda m: base + places[m[0]], text)
 
@@ -46,7 +47,7 @@ type_tour() {
 	def same(text):
 	    for pattern, name in ((r"bash: line \d+:", "bash:"), (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
 	            (r"\b[0-9a-f]{16}-", "ID-"), (r"\[\d+\]", "[PID]"), (r"TIME\t0\t\d+", "TIME 0 PID"),
-	            (r"TIME +0 +\d+", "TIME 0 PID"), (r"\d+ MiB", "SIZE")):
+	            (r"TIME +0 +\d+", "TIME 0 PID"), (r"[\d.]+ [KM]iB", "SIZE")):
 	        text = re.sub(pattern, name, text)
 	    return " ".join(text.split())
 

@@ -476,7 +476,7 @@ struct section {
 	char text[MAX_LINE]; /* of its head, cut into the files */
 	char *files[MAX_FILES];
 	int file_count;
-	const char *wanted[CALLS]; /* five letters each */
+	char wanted[CALLS][USERS + 1]; /* a letter each; empty: not told */
 };
 
 static const char *chosen; /* letters of the users */
@@ -540,7 +540,7 @@ static const char *expand(const char *path)
 static void check_section(const struct section *section)
 {
 	for (int call = 0; section->file_count > 0 && call < CALLS; call++) {
-		if (section->wanted[call] == NULL) {
+		if (section->wanted[call][0] == '\0') {
 			fprintf(stderr, "users: [%s] does not tell %s\n", section->files[0],
 				calls[call].name);
 			exit(64);
@@ -575,18 +575,18 @@ static void add_line(struct section *section, char *line)
 		exit(64);
 	}
 	*wanted++ = '\0';
-	wanted = strdup(wanted + strspn(wanted, " "));
+	wanted += strspn(wanted, " ");
 	while ((name = strsep(&rest, " ")) != NULL) {
 		int call = call_named(name);
 
 		if (*name == '\0')
 			continue;
-		if (call < 0 || section->wanted[call]) {
+		if (call < 0 || section->wanted[call][0]) {
 			fprintf(stderr, "users: [%s] tells %s twice, or it is no call\n",
 				section->files[0], name);
 			exit(64);
 		}
-		section->wanted[call] = wanted;
+		snprintf(section->wanted[call], USERS + 1, "%.*s", USERS, wanted);
 	}
 }
 

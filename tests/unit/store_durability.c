@@ -1,90 +1,8 @@
-/* Stores on disk: opening, refusing to open, crashes, damage, and a full disk. */
+/* Stores on disk: opening, refusing to open, crashes, and a full disk. */
 #include "store/layout.h"
-#include "tests/unit/store_test.h"
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char *base; /* a directory for this test */
-static char *path; /* of the store in it */
-
-static void setup(void)
-{
-	base = g_dir_make_tmp("store-XXXXXX", NULL);
-	cr_assert_not_null(base);
-	path = g_build_filename(base, "store", NULL);
-}
-
-static void remove_tree(const char *directory)
-{
-	GDir *entries = g_dir_open(directory, 0, NULL);
-	const char *name;
-
-	while (entries && (name = g_dir_read_name(entries))) {
-		g_autofree char *child = g_build_filename(directory, name, NULL);
-
-		if (g_file_test(child, G_FILE_TEST_IS_DIR))
-			remove_tree(child);
-		else
-			unlink(child);
-	}
-	if (entries)
-		g_dir_close(entries);
-	rmdir(directory);
-}
-
-static void teardown(void)
-{
-	remove_tree(base);
-	g_free(base);
-	g_free(path);
-}
+#include "tests/unit/store_disk.h"
 
 TestSuite(store_durability, .init = setup, .fini = teardown, .timeout = 120);
-
-static void create(void)
-{
-	g_autofree char *message = NULL;
-
-	cr_assert_eq(store_create(path, &message), 0, "%s", message);
-}
-
-static int try_open(struct store **ret, char **ret_message)
-{
-	struct store_options options;
-
-	store_options_init(&options);
-	options.path = path;
-	return store_open(&options, ret, ret_message);
-}
-
-static struct store *open_store(void)
-{
-	struct store *store = NULL;
-	g_autofree char *message = NULL;
-
-	cr_assert_eq(try_open(&store, &message), 0, "%s", message);
-	return store;
-}
-
-static void expect_refused(int error, const char *words)
-{
-	struct store *store = NULL;
-	g_autofree char *message = NULL;
-
-	cr_expect_eq(try_open(&store, &message), error);
-	cr_assert_not_null(message);
-	cr_expect_not_null(strstr(message, words), "%s", message);
-	cr_expect_not_null(strstr(message, path), "%s", message);
-}
 
 /* ---- Opening -------------------------------------------------------------------- */
 
@@ -100,7 +18,7 @@ Test(store_durability, refuses_a_database_of_a_newer_format)
 	create();
 	cr_assert_eq(layout_open(&layout, database, LAYOUT_OPEN, &error), 0);
 	batch = rocksdb_writebatch_create();
-	layout_batch_number(&layout, batch, META_FORMAT, LAYOUT_FORMAT + 1);
+	layout_batch_number(&layout, batch, META_FORMAT, LAYOUT_FORMAT_NEWEST + 1);
 	cr_assert_eq(layout_write(&layout, batch, true), 0);
 	rocksdb_writebatch_destroy(batch);
 	layout_close(&layout, true);
@@ -169,7 +87,7 @@ Test(store_durability, another_format_is_refused)
 	g_autofree char *marker = g_build_filename(path, "commitfs-store", NULL);
 
 	create();
-	cr_assert(g_file_set_contents(marker, "commitfs store, format 3\n", -1, NULL));
+	cr_assert(g_file_set_contents(marker, "commitfs store, format 4\n", -1, NULL));
 	expect_refused(-EPROTO, "newer release");
 	cr_assert(g_file_set_contents(marker, "commitfs store, format 1\n", -1, NULL));
 	expect_refused(-EPROTO, "before the first release");
@@ -222,31 +140,6 @@ Test(store_durability, a_directory_without_permission_is_refused)
 
 /* ---- The log of RocksDB --------------------------------------------------------- */
 
-/* The write-ahead log that holds the most; caller frees. */
-static char *find_wal(gsize *ret_size)
-{
-	g_autofree char *database = g_build_filename(path, "db", NULL);
-	GDir *directory = g_dir_open(database, 0, NULL);
-	char *found = NULL;
-	const char *name;
-
-	*ret_size = 0;
-	while ((name = g_dir_read_name(directory))) {
-		g_autofree char *file = g_build_filename(database, name, NULL);
-		struct stat status;
-
-		if (!g_str_has_suffix(name, ".log") || stat(file, &status) < 0)
-			continue;
-		if (!found || (gsize)status.st_size > *ret_size) {
-			g_free(found);
-			found = g_steal_pointer(&file);
-			*ret_size = (gsize)status.st_size;
-		}
-	}
-	g_dir_close(directory);
-	return found;
-}
-
 Test(store_durability, a_clean_close_leaves_an_empty_log)
 {
 	struct store *store;
@@ -259,68 +152,6 @@ Test(store_durability, a_clean_close_leaves_an_empty_log)
 	store_close(store);
 	wal = find_wal(&size);
 	cr_expect_eq(size, 0);
-}
-
-/* Commits until it is killed, telling each acknowledged revision. */
-static void write_until_killed(int tell, enum store_sync sync)
-{
-	struct store_options options;
-	struct store *store;
-	char *message = NULL;
-
-	store_options_init(&options);
-	options.path = path;
-	options.sync = sync;
-	options.sync_interval_ms = 1;
-	if (store_open(&options, &store, &message) < 0)
-		_exit(1);
-	for (int i = 0;; i++) {
-		g_autofree char *key = g_strdup_printf("k%d", i % 10);
-		g_autofree char *text = g_strdup_printf("%d", i);
-		struct program *program = program_new(&test_root);
-		struct outcome outcome;
-
-		add_put(program, key, text);
-		add_put(program, "both", text);
-		outcome = run(store, program);
-		if (outcome.error < 0 ||
-		    write(tell, &outcome.revision, sizeof(outcome.revision)) < 0)
-			_exit(1);
-		outcome_clear(&outcome);
-	}
-}
-
-/* Runs a writer, kills it after so many commits, and returns the last acknowledged. */
-static uint64_t kill_a_writer(uint64_t commits, enum store_sync sync)
-{
-	uint64_t revision, last = 0;
-	int pipes[2];
-	pid_t child;
-
-	cr_assert_eq(pipe(pipes), 0);
-	child = fork();
-	if (child == 0) {
-		close(pipes[0]);
-		write_until_killed(pipes[1], sync);
-	}
-	close(pipes[1]);
-	while (commits-- > 0 && read(pipes[0], &last, sizeof(last)) == sizeof(last))
-		;
-	kill(child, SIGKILL);
-	cr_assert_eq(waitpid(child, NULL, 0), child);
-	while (read(pipes[0], &revision, sizeof(revision)) == sizeof(revision))
-		last = revision;
-	close(pipes[0]);
-	return last;
-}
-
-/* Commit number i put i into k(i % 10) and into "both": the two never differ. */
-static void expect_whole(struct store *store)
-{
-	g_autofree char *both = value_now(store, "both");
-	g_autofree char *key = g_strdup_printf("k%c", both[strlen(both) - 1]);
-
-	expect_value(store, key, both);
 }
 
 Test(store_durability, a_killed_writer_loses_nothing_acknowledged)
@@ -349,111 +180,6 @@ Test(store_durability, other_ways_of_syncing_survive_a_killed_process)
 	}
 }
 
-/* ---- Damage --------------------------------------------------------------------- */
-
-static void copy_store(const char *from, const char *to)
-{
-	g_autofree char *command = g_strdup_printf("rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
-
-	cr_assert_eq(system(command), 0);
-}
-
-static void flip_byte(const char *file, gsize at)
-{
-	int fd = open(file, O_RDWR);
-	guint8 byte;
-
-	cr_assert_eq(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 0x10;
-	cr_assert_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
-/* A checksum of all files of the database but RocksDB's lock and information log. */
-static char *fingerprint(void)
-{
-	g_autofree char *command = g_strdup_printf(
-		"cd '%s/db' && find . -type f ! -name 'LOG*' ! -name LOCK | sort | xargs md5sum | md5sum",
-		path);
-	FILE *pipe = popen(command, "r");
-	char line[64] = "";
-
-	cr_assert_not_null(fgets(line, sizeof(line), pipe));
-	pclose(pipe);
-	return g_strdup(line);
-}
-
-/* What one flipped byte at `at` of the log does: the store must not open with less than
- * was acknowledged. One case cannot be told from a crash: a record of the log that claims
- * to go on beyond the end of the file looks like one that was being written when the power
- * failed, and so do all bytes behind it. This happens when a byte of the length of a record
- * is changed so that it ends behind the last; every record behind the changed one is lost
- * then. RocksDB has no second witness of how long the log was, and one of ours would cost
- * another sync at each commit. So a flip in the length field of a record may lose; the
- * records are of one size here, and all other bytes may not. */
-static bool expect_no_silent_loss(const char *whole, gsize at, uint64_t acknowledged)
-{
-	struct store *store = NULL;
-	g_autofree char *message = NULL;
-	g_autofree char *before = NULL;
-	g_autofree char *after = NULL;
-	g_autofree char *wal = NULL;
-	gsize size;
-	int r;
-
-	copy_store(whole, path);
-	wal = find_wal(&size);
-	flip_byte(wal, at);
-	before = fingerprint();
-	r = try_open(&store, &message);
-	if (r == 0) {
-		bool lost = store_revision(store) < acknowledged;
-
-		store_close(store);
-		return !lost;
-	}
-	cr_expect_eq(r, -EUCLEAN, "byte %zu: %d %s", at, r, message);
-	cr_expect_not_null(strstr(message, "nothing was changed"), "%s", message);
-	after = fingerprint();
-	cr_expect_str_eq(after, before, "byte %zu: the store was changed", at);
-	return true;
-}
-
-Test(store_durability, a_flipped_byte_in_the_log_never_loses_silently)
-{
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
-	g_autofree char *wal = NULL;
-	uint64_t acknowledged;
-	int lost = 0;
-	gsize size;
-
-	create();
-	acknowledged = kill_a_writer(20, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
-	cr_assert_gt(size, 1000);
-	for (gsize at = 0; at < size; at += 1 + size / 150)
-		lost += !expect_no_silent_loss(whole, at, acknowledged);
-	/* Only lengths: two bytes of each record of some hundred. */
-	cr_log_info("%d of 150 lost", lost);
-	cr_expect_leq(lost, 3, "%d of 150", lost);
-}
-
-Test(store_durability, damage_names_the_revision_before_it)
-{
-	g_autofree char *wal = NULL;
-	uint64_t last;
-	gsize size;
-
-	create();
-	last = kill_a_writer(50, STORE_SYNC_ALWAYS);
-	cr_assert_gt(last, 0);
-	wal = find_wal(&size);
-	flip_byte(wal, size / 2);
-	expect_refused(-EUCLEAN, "everything up to revision");
-	expect_refused(-EUCLEAN, "nothing was changed");
-}
-
 /* ---- A full disk ---------------------------------------------------------------- */
 
 static int fill(const char *file)
@@ -467,17 +193,6 @@ static int fill(const char *file)
 			size /= 2;
 	}
 	return close(fd);
-}
-
-/* Text that does not compress. */
-static char *random_text(gsize size)
-{
-	char *text = g_malloc(size + 1);
-
-	for (gsize i = 0; i < size; i++)
-		text[i] = (char)(1 + g_random_int_range(0, 255));
-	text[size] = '\0';
-	return text;
 }
 
 Test(store_durability, a_full_disk_refuses_growth_and_nothing_else)

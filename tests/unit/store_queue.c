@@ -96,7 +96,7 @@ Test(store_queue, others_get_as_much_time_as_a_heavy_group_took)
 Test(store_queue, a_user_whose_program_took_long_is_heavy_for_that_long)
 {
 	cr_expect_not(queue_is_costly(1 * MS));
-	cr_expect(queue_is_costly(50 * MS));
+	cr_expect(queue_is_costly(150 * MS));
 	queue_note_cost(&queue, 1, 50 * MS, 100 * MS);
 	cr_expect(add(0, 1, 10, 120 * MS));
 	cr_expect_not(add(1, 2, 10, 120 * MS));

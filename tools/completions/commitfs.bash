@@ -18,15 +18,25 @@ _commitfs_options() {
 	}'
 }
 
-# _commitfs_argument PROGRAM COMMAND N: what the usage calls the Nth argument; the last of
-# them when it may be repeated
+# _commitfs_argument PROGRAM COMMAND N FIRST: what the usage calls the Nth argument; the last of
+# them when it may be repeated. Where it has alternatives, each of which begins with a word: those
+# words, a line each, and behind the FIRST that was given what follows that.
 _commitfs_argument() {
-	"$1" help "$2" 2>/dev/null | awk -v n="$3" '/^  commitfs/ {
-		for (i = 3; i <= NF; i++)
-			if ($i != "[options]") word[++count] = $i
-		name = n in word ? word[n] : word[count] ~ /\.\.\./ ? word[count] : ""
+	"$1" help "$2" 2>/dev/null | awk -v n="$3" -v first="$4" '/^  commitfs/ {
+		alternatives = / \| /
+		for (i = 3; i <= NF; i++) {
+			if (alternatives && (i == 3 || $(i - 1) == "|")) {
+				words = words $i "\n"
+				skip = $i != first
+				count = 1
+			} else if ($i != "[options]" && $i != "|" && !skip)
+				word[++count] = $i
+			if (!skip)
+				last = count
+		}
+		name = n in word ? word[n] : word[last] ~ /\.\.\./ ? word[last] : ""
 		gsub(/[^A-Z]/, "", name)
-		print name
+		printf "%s", alternatives && n == 1 ? words : name "\n"
 		exit
 	}'
 }
@@ -51,8 +61,10 @@ _commitfs_keys() {
 }
 
 _commitfs_complete_argument() {
-	local IFS=$'\n'
-	case $(_commitfs_argument "$program" "$command" $((count + 1))) in
+	local IFS=$'\n' argument
+	argument=$(_commitfs_argument "$program" "$command" $((count + 1)) "$first")
+	case $argument in
+	[[:lower:]]*) COMPREPLY=($(compgen -W "$argument" -- "$cur")) ;;
 	STORE)
 		COMPREPLY=($(compgen -W 'memory:' -- "$cur") $(compgen -d -- "$cur"))
 		;;
@@ -61,6 +73,8 @@ _commitfs_complete_argument() {
 		[ "$command" != mount ] || COMPREPLY=($(compgen -d -- "$cur"))
 		;;
 	DIR) COMPREPLY=($(compgen -d -- "$cur")) ;;
+	*'|'*) COMPREPLY=($(_commitfs_argument "$program" "$command" $((count + 1)) | tr '|' '\n' |
+		grep -- "^$cur")) ;;
 	KEY | PREFIX)
 		compopt -o nospace 2>/dev/null
 		COMPREPLY=($(_commitfs_keys "$mnt"))
@@ -72,7 +86,7 @@ _commitfs_complete_argument() {
 
 _commitfs() {
 	local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]} cur=${COMP_WORDS[COMP_CWORD]}
-	local options word i count=0 mnt=
+	local options word i count=0 mnt= first=
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
 		COMPREPLY=($(compgen -W "$(_commitfs_commands "$program") --help --version" -- "$cur"))
@@ -99,7 +113,8 @@ _commitfs() {
 			fi
 		else
 			((count++))
-			[ "$(_commitfs_argument "$program" "$command" "$count")" != MNT ] || mnt=$word
+			[ $count != 1 ] || first=$word
+			[ "$(_commitfs_argument "$program" "$command" "$count" "$first")" != MNT ] || mnt=$word
 		fi
 	done
 	if [[ $cur == -* ]]; then

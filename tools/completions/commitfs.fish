@@ -36,19 +36,32 @@ function __commitfs_mounts
 	end
 end
 
-# What the usage calls the argument to be completed
+# What the usage calls the argument to be completed. Where it has alternatives, each of which
+# begins with a word: those words, a line each, and behind one what follows that.
 function __commitfs_argument
 	set -l words (__commitfs_words)
 	set -l count 1
+	set -l first
 	for word in $words[2..-1]
-		string match -q -- '-*' $word; or set count (math $count + 1)
+		string match -q -- '-*' $word; and continue
+		set count (math $count + 1)
+		set -q first[1]; or set first $word
 	end
-	commitfs help $words[1] 2>/dev/null | awk -v n=$count '/^  commitfs/ {
-		for (i = 3; i <= NF; i++)
-			if ($i != "[options]" && $i != "--") word[++count] = $i
-		name = n in word ? word[n] : word[count]
+	commitfs help $words[1] 2>/dev/null | awk -v n=$count -v first="$first" '/^  commitfs/ {
+		alternatives = / \| /
+		for (i = 3; i <= NF; i++) {
+			if (alternatives && (i == 3 || $(i - 1) == "|")) {
+				all = all $i "\n"
+				skip = $i != first
+				count = 1
+			} else if ($i != "[options]" && $i != "--" && $i != "|" && !skip)
+				word[++count] = $i
+			if (!skip)
+				last = count
+		}
+		name = n in word ? word[n] : word[last]
 		gsub(/[^A-Z]/, "", name)
-		print name
+		printf "%s", alternatives && n == 1 ? all : name "\n"
 		exit
 	}'
 end
@@ -60,7 +73,12 @@ function __commitfs_values
 		return
 	end
 	set -l words (__commitfs_words)
-	switch (__commitfs_argument)
+	set -l argument (__commitfs_argument)
+	if string match -qr '^[a-z]' -- "$argument[1]"
+		string join \n -- $argument
+		return
+	end
+	switch "$argument[1]"
 		case STORE
 			echo memory:
 			__fish_complete_directories $token

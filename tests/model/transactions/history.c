@@ -11,7 +11,8 @@ static const char *const call_names[] = { "read",   "stat",  "list",  "put",   "
 					  "remove", "mkdir", "rmdir", "rename" };
 static const char *const level_names[] = { "serializable-snapshot", "serializable", "snapshot",
 					   "live" };
-static const char *const outcome_names[] = { "committed", "conflict", "aborted", "live" };
+static const char *const outcome_names[] = { "committed", "conflict", "aborted",
+					     "live",	  "cut off",  "not seen" };
 
 G_STATIC_ASSERT(G_N_ELEMENTS(call_names) == CALL_COUNT);
 G_STATIC_ASSERT(G_N_ELEMENTS(level_names) == LEVEL_COUNT);
@@ -42,6 +43,7 @@ void escape_bytes(GString *out, const char *bytes, size_t size)
 void record_init(struct record *record)
 {
 	memset(record, 0, sizeof(*record));
+	record->id = "";
 	record->events = g_array_new(FALSE, FALSE, sizeof(struct event));
 }
 
@@ -81,10 +83,11 @@ bool record_has_changes(const struct record *record)
 
 void record_write(const struct record *record, FILE *file)
 {
-	fprintf(file, "%u\t%u\t%s\t%d\t%d\t" NUMBER "\t" NUMBER "\t" NUMBER "\t" NUMBER "\t%u\n",
+	fprintf(file,
+		"%u\t%u\t%s\t%d\t%d\t" NUMBER "\t" NUMBER "\t" NUMBER "\t" NUMBER "\t%d\t%s\t%u\n",
 		record->process, record->sequence, record->kind, (int)record->level,
 		(int)record->outcome, record->base, record->revision, record->floor,
-		record->ceiling, record->events->len);
+		record->ceiling, (int)record->pid, record->id, record->events->len);
 	for (unsigned i = 0; i < record->events->len; i++) {
 		const struct event *event = record_event(record, i);
 
@@ -213,7 +216,7 @@ static bool read_event(struct history *history, struct record *record, char *lin
 static bool read_head(struct history *history, struct record *record, char *line,
 		      uint64_t *ret_events)
 {
-	char *fields[10];
+	char *fields[12];
 
 	if (!split(line, fields, G_N_ELEMENTS(fields)) || number(fields[3]) >= LEVEL_COUNT ||
 	    number(fields[4]) >= OUTCOME_COUNT)
@@ -227,7 +230,9 @@ static bool read_head(struct history *history, struct record *record, char *line
 	record->revision = number(fields[6]);
 	record->floor = number(fields[7]);
 	record->ceiling = number(fields[8]);
-	*ret_events = number(fields[9]);
+	record->pid = (pid_t)number(fields[9]);
+	record->id = history_string(history, fields[10]);
+	*ret_events = number(fields[11]);
 	return true;
 }
 

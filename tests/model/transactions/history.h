@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 enum call {
 	CALL_READ,   /* result: the value */
@@ -45,6 +46,8 @@ enum outcome {
 	OUTCOME_CONFLICT,
 	OUTCOME_ABORTED, /* never committed: only looked, or thought better of it */
 	OUTCOME_LIVE,
+	OUTCOME_CUT,	/* the mount died before it answered: either is right */
+	OUTCOME_UNSEEN, /* it was answered well; the mount died before more was asked */
 	OUTCOME_COUNT,
 };
 
@@ -57,6 +60,8 @@ struct record {
 	uint64_t revision; /* of the commit. Live: 0 when it is not known */
 	uint64_t floor;	   /* was acknowledged to somebody before this began */
 	uint64_t ceiling;  /* live: the store's revision afterwards */
+	pid_t pid;	   /* of the process */
+	const char *id;	   /* of the transaction, as in the log; "": not asked for */
 	GArray *events;	   /* struct event */
 };
 

@@ -25,7 +25,7 @@ enum {
 
 /* COMMITFS, or that of our own build: with the thread sanitizer in any case, since a mount
  * that many processes use is where races are found. */
-static char *find_command(void)
+char *transactions_find_command(void)
 {
 	const char *given = g_getenv("COMMITFS");
 	g_autofree char *self = NULL, *directory = NULL;
@@ -79,11 +79,12 @@ static void print_summary(const struct history *history)
 	       counts[OUTCOME_LIVE], history->first + 1, history->last);
 }
 
-static int judge(const struct history *history)
+int transactions_judge(const struct history *history)
 {
 	struct verdict verdict;
 	int result;
 
+	print_summary(history);
 	verdict_init(&verdict);
 	check_history(history, &verdict);
 	if (verdict.total > 0)
@@ -114,7 +115,7 @@ int transactions_main(int argc, char **argv, bool self_test)
 	}
 	if (options.transactions == 0)
 		options.transactions = self_test ? SELF_TEST_TRANSACTIONS : DEFAULT_TRANSACTIONS;
-	options.command = command = find_command();
+	options.command = command = transactions_find_command();
 	/* The sanitizer sees malloc, not what GLib's slices do with it. */
 	if (BUILT_WITH_TSAN)
 		g_setenv("G_SLICE", "always-malloc", TRUE);
@@ -122,8 +123,7 @@ int transactions_main(int argc, char **argv, bool self_test)
 	fflush(stdout);
 	if (run_workload(&options, &history) < 0)
 		return 1;
-	print_summary(history);
-	result = judge(history);
+	result = transactions_judge(history);
 	if (result == 0 && self_test)
 		result = anomalies_test(history);
 	history_free(history);

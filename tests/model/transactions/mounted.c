@@ -157,6 +157,18 @@ bool mounted_stop(struct mounted *mounted, bool kindly)
 	return status == 0;
 }
 
+void mounted_wait_dead(struct mounted *mounted, double seconds)
+{
+	gint64 end = g_get_monotonic_time() + (gint64)(seconds * G_USEC_PER_SEC);
+	int status;
+
+	while (mounted_is_alive(mounted) && g_get_monotonic_time() < end)
+		g_usleep(1000);
+	kill(mounted->daemon, SIGKILL);
+	waitpid(mounted->daemon, &status, 0);
+	mounted->daemon = 0;
+}
+
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
 {
 	(void)status;
@@ -168,6 +180,8 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 void mounted_done(struct mounted *mounted)
 {
 	mounted_stop(mounted, false);
+	if (mounted->store && is_mounted(mounted))
+		unmount(mounted);
 	if (mounted->store && !is_mounted(mounted))
 		nftw(mounted->base, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	g_free(mounted->base);

@@ -17,6 +17,9 @@ bool mounted_init(struct mounted *mounted, const char *command);
 bool mounted_start(struct mounted *mounted);
 /* True when the mount's process is still there. */
 bool mounted_is_alive(struct mounted *mounted);
+/* Waits for the end of the process, `seconds` at most, and kills it then; leaves what is dead
+ * mounted, for the next mount to clear. */
+void mounted_wait_dead(struct mounted *mounted, double seconds);
 /* Ends the process, kindly when `kindly`, and the mount in any case. False: it did not end
  * as it should, or reported something. */
 bool mounted_stop(struct mounted *mounted, bool kindly);

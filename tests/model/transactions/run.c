@@ -2,6 +2,7 @@
  * for a minute is ended, and every process with it. */
 #include "run.h"
 
+#include "deaths.h"
 #include "mounted.h"
 #include "worker.h"
 
@@ -13,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STALL_SECONDS = 60, PROCESSES_MOST = 256 };
+enum { STALL_SECONDS = 60, PROCESSES_MOST = 256, CYCLE_RECORDS = 1000000 };
 
 struct run {
 	const struct run_options *options;
@@ -22,6 +23,7 @@ struct run {
 	pid_t pids[PROCESSES_MOST];
 	unsigned running;
 	bool failed;
+	unsigned cycle;
 	uint64_t first, last;
 };
 
@@ -32,22 +34,24 @@ static void on_signal(int number)
 	interrupted = number;
 }
 
-static char *record_path(const struct run *run, unsigned index)
+/* What a process writes down in a later cycle comes after what it wrote before. */
+static char *record_path(const struct run *run, unsigned cycle, unsigned index)
 {
-	return g_strdup_printf("%s/records.%u", run->mounted.base, index);
+	return g_strdup_printf("%s/records.%u.%u", run->mounted.base, cycle, index);
 }
 
 static void init_worker(const struct run *run, struct worker *worker, unsigned index)
 {
-	g_autofree char *path = record_path(run, index);
+	g_autofree char *path = record_path(run, run->cycle, index);
 
 	memset(worker, 0, sizeof(*worker));
 	worker->index = index;
 	worker->processes = run->options->processes;
 	worker->point = run->mounted.point;
 	worker->shared = run->shared;
-	worker->random = run->options->seed * UINT64_C(1000003) + index;
+	worker->random = (run->options->seed + run->cycle) * UINT64_C(1000003) + index;
 	worker_init(worker, path);
+	worker->record.sequence = run->cycle * CYCLE_RECORDS;
 }
 
 /* ---- Children ------------------------------------------------------------------- */
@@ -68,7 +72,7 @@ static void do_task(const struct run *run, enum task task, unsigned index)
 		worker_transaction(&worker, "set up", LEVEL_SERIALIZABLE_SNAPSHOT, worker_set_up);
 		break;
 	case TASK_DUMP:
-		worker_dump(&worker, "final state");
+		worker_dump(&worker, DUMP_KIND);
 		break;
 	}
 	worker_done(&worker);
@@ -145,7 +149,7 @@ static bool wait_for_children(struct run *run)
 			fail(run, "nobody got on for a minute");
 			break;
 		}
-		if (!mounted_is_alive(&run->mounted)) {
+		if (!run->shared->mortal && !mounted_is_alive(&run->mounted)) {
 			fail(run, "the mount's process ended");
 			break;
 		}
@@ -195,15 +199,53 @@ static bool do_course(struct run *run)
 	       mounted_stop(&run->mounted, true);
 }
 
+/* One death: the load, the end, the next mount over the dead one, and a look at it all. */
+static bool do_cycle(struct run *run)
+{
+	const struct run_deaths *deaths = run->options->deaths;
+	double seconds = 0;
+
+	run->shared->mortal = true;
+	for (unsigned i = 0; i < run->options->processes; i++)
+		start_task(run, TASK_WORK, i);
+	deaths->bring_about(run->cycle, run->mounted.daemon, &seconds, deaths->arg);
+	mounted_wait_dead(&run->mounted, seconds);
+	if (!wait_for_children(run))
+		return false;
+	run->shared->mortal = false;
+	if (deaths->bury)
+		deaths->bury(run->cycle, run->mounted.store, deaths->arg);
+	if (deaths->prepare)
+		deaths->prepare(run->cycle + 1, run->mounted.store, deaths->arg);
+	return mounted_start(&run->mounted) && do_one(run, TASK_DUMP, run->options->processes + 1);
+}
+
+static bool do_deadly_course(struct run *run)
+{
+	const struct run_deaths *deaths = run->options->deaths;
+
+	if (deaths->prepare)
+		deaths->prepare(0, run->mounted.store, deaths->arg);
+	if (!mounted_start(&run->mounted) || !do_one(run, TASK_SET_UP, run->options->processes))
+		return false;
+	atomic_store(&run->shared->left, G_MAXINT64);
+	for (; run->cycle < deaths->cycles; run->cycle++)
+		if (!do_cycle(run))
+			return false;
+	return true;
+}
+
+/* A file that is not there is one of a process that had nothing to do in that cycle. */
 static int read_histories(struct run *run, struct history *history)
 {
 	const struct record *first, *last;
+	unsigned count = run->options->processes + 3;
 
-	for (unsigned i = 0; i < run->options->processes + 3; i++) {
-		g_autofree char *path = record_path(run, i);
+	for (unsigned i = 0; i < MAX(run->cycle, 1) * count; i++) {
+		g_autofree char *path = record_path(run, i / count, i % count);
 		int r = history_read(history, path);
 
-		if (r < 0) {
+		if (r < 0 && !(r == -ENOENT && i % count >= run->options->processes)) {
 			fprintf(stderr, "cannot read %s: %s\n", path, g_strerror(-r));
 			return r;
 		}
@@ -240,8 +282,11 @@ int run_workload(const struct run_options *options, struct history **ret)
 		history_free(history);
 		return -EINVAL;
 	}
-	if (mounted_init(&run.mounted, options->command) && do_course(&run))
+	if (mounted_init(&run.mounted, options->command) &&
+	    (options->deaths ? do_deadly_course(&run) : do_course(&run)))
 		r = read_histories(&run, history);
+	if (r == 0 && options->deaths)
+		r = deaths_resolve(history, run.mounted.point);
 	mounted_done(&run.mounted);
 	munmap(run.shared, sizeof(*run.shared));
 	if (r == 0)

@@ -22,11 +22,49 @@ void worker_fail(const struct worker *worker, const char *format, ...)
 	_exit(1);
 }
 
+/* ---- A mount that dies ---------------------------------------------------------- */
+
+static void write_cut_off(struct worker *worker)
+{
+	struct record *record = &worker->record;
+
+	record->outcome = worker->answered ? OUTCOME_UNSEEN : OUTCOME_CUT;
+	record->id = record->level == LEVEL_LIVE ? "" : worker->id;
+	record_write(record, worker->out);
+}
+
+static void write_own(struct worker *worker)
+{
+	struct record *record = &worker->record;
+
+	g_array_set_size(record->events, 0);
+	record_add(record, &worker->own);
+	record->kind = "own";
+	record->level = LEVEL_LIVE;
+	record->outcome = OUTCOME_UNSEEN;
+	record->floor = worker->own_floor;
+	record_write(record, worker->out);
+}
+
+/* Returns unless `error` is that of a dead mount that was to die. */
+static void check_alive(struct worker *worker, int error)
+{
+	if (!worker->shared->mortal || (error != ENOTCONN && error != ECONNABORTED))
+		return;
+	if (worker->asked)
+		write_cut_off(worker);
+	if (worker->own.key)
+		write_own(worker);
+	_exit(fclose(worker->out) != 0);
+}
+
 static int open_or_fail(struct worker *worker, const char *directory, const char *name, int flags)
 {
 	g_autofree char *path = g_strdup_printf("%s/%s/%s", worker->point, directory, name);
 	int fd = open(path, flags | O_CLOEXEC);
 
+	if (fd < 0)
+		check_alive(worker, errno);
 	if (fd < 0)
 		worker_fail(worker, "cannot open %s: %s", path, g_strerror(errno));
 	return fd;
@@ -40,6 +78,7 @@ void worker_init(struct worker *worker, const char *path)
 	record_init(&worker->record);
 	worker->strings = g_string_chunk_new(1 << 14);
 	worker->result = g_string_new(NULL);
+	worker->record.pid = getpid();
 	worker->live = open_or_fail(worker, "keys", "", O_RDONLY | O_DIRECTORY);
 	worker->revision = open_or_fail(worker, "", "revision", O_RDONLY);
 }
@@ -86,11 +125,13 @@ static void begin_record(struct worker *worker, const char *kind, enum level lev
 	record->kind = kind;
 	record->level = level;
 	record->base = record->revision = record->ceiling = 0;
+	worker->asked = worker->answered = false;
 }
 
 static void end_record(struct worker *worker)
 {
 	record_write(&worker->record, worker->out);
+	worker->asked = worker->answered = false;
 	atomic_fetch_add(&worker->shared->steps, 1);
 }
 
@@ -98,8 +139,14 @@ static const struct event *do_call(struct worker *worker, int directory, enum ca
 				   const char *key, const char *text)
 {
 	struct event event = { .call = call, .key = key, .text = text ? text : "" };
+	struct event done = { .call = call, .key = key, .text = event.text, .result = "" };
 
+	worker->asked = worker->record.level == LEVEL_LIVE && call_changes(call);
 	call_do(directory, &event, worker->result);
+	if (worker->asked && (event.error == ENOTCONN || event.error == ECONNABORTED))
+		record_add(&worker->record, &done);
+	check_alive(worker, event.error);
+	worker->answered = worker->asked;
 	event.result = g_string_chunk_insert(worker->strings, worker->result->str);
 	record_add(&worker->record, &event);
 	return record_event(&worker->record, worker->record.events->len - 1);
@@ -128,6 +175,8 @@ uint64_t worker_revision(struct worker *worker)
 	uint64_t revision;
 
 	if (!text)
+		check_alive(worker, errno);
+	if (!text)
 		worker_fail(worker, "cannot read revision: %s", g_strerror(errno));
 	revision = g_ascii_strtoull(text, NULL, 10);
 	acknowledge(worker, revision);
@@ -141,6 +190,8 @@ static void open_transaction(struct worker *worker)
 	int fd = open_or_fail(worker, "txn", "new", O_RDONLY);
 	const char *text = control_text(fd);
 
+	if (!text)
+		check_alive(worker, errno);
 	if (!text)
 		worker_fail(worker, "cannot read txn/new: %s", g_strerror(errno));
 	g_snprintf(worker->name, sizeof(worker->name), "txn/%s", text);
@@ -162,8 +213,10 @@ static void close_transaction(struct worker *worker)
 
 	if (!*worker->name)
 		return;
-	if (rmdir(path) < 0)
+	if (rmdir(path) < 0) {
+		check_alive(worker, errno);
 		worker_fail(worker, "cannot remove %s: %s", path, g_strerror(errno));
+	}
 	close(worker->keys);
 	close(worker->commit);
 	close(worker->restart);
@@ -187,8 +240,10 @@ void worker_done(struct worker *worker)
 
 static void write_or_fail(struct worker *worker, int fd, const char *what, const char *text)
 {
-	if (write(fd, text, strlen(text)) < 0)
-		worker_fail(worker, "cannot write to %s: %s", what, g_strerror(errno));
+	if (write(fd, text, strlen(text)) >= 0)
+		return;
+	check_alive(worker, errno);
+	worker_fail(worker, "cannot write to %s: %s", what, g_strerror(errno));
 }
 
 static void begin_transaction(struct worker *worker, enum level level)
@@ -216,6 +271,8 @@ static void check_commit_text(struct worker *worker, const struct record *record
 	};
 	const char *text = control_text(worker->commit);
 
+	if (!text)
+		check_alive(worker, errno);
 	if (!text || !g_str_has_prefix(text, words[record->outcome]) ||
 	    (record->outcome == OUTCOME_COMMITTED &&
 	     g_ascii_strtoull(text + strlen("committed "), NULL, 10) != record->revision))
@@ -228,6 +285,8 @@ static void learn_outcome(struct worker *worker)
 	struct record *record = &worker->record;
 	const char *text = control_text(worker->status);
 
+	if (!text)
+		check_alive(worker, errno);
 	if (!text || !control_number(text, "base_revision", &record->base) ||
 	    (record->outcome == OUTCOME_COMMITTED &&
 	     !control_number(text, "revision", &record->revision)))
@@ -238,10 +297,31 @@ static void learn_outcome(struct worker *worker)
 		check_commit_text(worker, record);
 }
 
+/* What it takes to find in the log what becomes of the commit. */
+static void note_id(struct worker *worker)
+{
+	const char *text = control_text(worker->status);
+	const char *id;
+
+	if (!text)
+		check_alive(worker, errno);
+	id = text ? strstr(text, "\nid ") : NULL;
+	if (!id || !control_number(text, "base_revision", &worker->record.base) ||
+	    sscanf(id, " id %63s", worker->id) != 1)
+		worker_fail(worker, "status says '%s'", text ? text : "-");
+}
+
 static enum outcome commit(struct worker *worker)
 {
-	if (write(worker->commit, "checked\n", 8) == 8)
+	if (worker->shared->mortal)
+		note_id(worker);
+	worker->asked = true;
+	if (write(worker->commit, "checked\n", 8) == 8) {
+		worker->answered = true;
 		return OUTCOME_COMMITTED;
+	}
+	check_alive(worker, errno);
+	worker->asked = false;
 	if (errno != ECANCELED)
 		worker_fail(worker, "cannot commit: %s", g_strerror(errno));
 	return OUTCOME_CONFLICT;
@@ -294,6 +374,8 @@ static uint64_t read_set_revision(struct worker *worker, const char *key)
 	g_auto(GStrv) lines = NULL;
 	const char *text = control_text(worker->reads);
 
+	if (!text)
+		check_alive(worker, errno);
 	lines = g_strsplit(text ? text : "", "\n", -1);
 	for (unsigned i = 0; lines[i]; i++) {
 		if (g_str_has_prefix(lines[i], "value\t") && g_str_has_suffix(lines[i], end))
@@ -313,8 +395,11 @@ void worker_live_own(struct worker *worker, const char *key)
 	live_call(worker, "own", CALL_PUT, own_key, NULL);
 	event = *record_event(&worker->record, 0);
 	event.text = tag = g_strdup(event.text);
-	floor = worker->record.floor;
+	floor = worker->own_floor = worker->record.floor;
 	ceiling = worker->record.ceiling;
+	worker->own = event;
+	worker->own.key = own_key;
+	worker->own.result = "";
 
 	begin_record(worker, "look", LEVEL_SERIALIZABLE_SNAPSHOT);
 	begin_transaction(worker, LEVEL_SERIALIZABLE_SNAPSHOT);
@@ -327,6 +412,7 @@ void worker_live_own(struct worker *worker, const char *key)
 	begin_record(worker, "own", LEVEL_LIVE);
 	event.result = "";
 	record_add(&worker->record, &event);
+	worker->own.key = NULL;
 	worker->record.outcome = OUTCOME_LIVE;
 	worker->record.floor = floor;
 	worker->record.ceiling = ceiling;

@@ -13,6 +13,7 @@ struct shared {
 	_Atomic uint64_t left;	       /* transactions still to be done */
 	_Atomic uint64_t steps;	       /* grows while somebody gets on */
 	_Atomic bool stop;
+	bool mortal; /* set once: the mount is going to die under those who work on it */
 };
 
 struct worker {
@@ -27,7 +28,14 @@ struct worker {
 	char name[128]; /* "": none */
 	int keys, commit, restart, status, isolation, reads;
 	enum level level;
-	bool fresh; /* nothing was done in it since it began */
+	bool fresh;  /* nothing was done in it since it began */
+	char id[64]; /* of the round that is being committed */
+
+	/* What would be known had the mount not died. */
+	bool asked;	  /* for the record's commit, or its live call */
+	bool answered;	  /* and it was */
+	struct event own; /* a live put whose revision is being looked for; NULL key: none */
+	uint64_t own_floor;
 
 	/* The record that is being made. */
 	struct record record;
@@ -35,7 +43,8 @@ struct worker {
 	GString *result;
 };
 
-/* `path`: the file its records go to. Ends the process when it cannot. */
+/* `path`: the file its records go to. Ends the process when it cannot, and with 0 when it
+ * finds that a mortal mount is dead; it has written down then what it was doing. */
 void worker_init(struct worker *worker, const char *path);
 void worker_done(struct worker *worker);
 /* Says what failed and ends the process with 1. */
@@ -66,6 +75,7 @@ void worker_live(struct worker *worker, const char *kind, enum call call, const 
 /* A live put of a key that only this process writes; its revision is looked up. */
 void worker_live_own(struct worker *worker, const char *key);
 
+#define DUMP_KIND "final state"
 /* Writes down the whole live tree, while nobody changes it. */
 void worker_dump(struct worker *worker, const char *kind);
 

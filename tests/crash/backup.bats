@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# Backups that are cut short, by kill -9 of the command or of the daemon: the older ones stay
+# good, and the next one works. COMMITFS_FULL=1: 60 rounds instead of 8. SEED repeats a run.
+
+load ../mount/helpers
+
+setup_file() {
+	mount_own_store
+	echo "$DAEMON" >"$BASE/daemon"
+}
+
+teardown_file() {
+	DAEMON=$(cat "$BASE/daemon")
+	unmount_own_store
+}
+
+setup() {
+	ROUNDS=${COMMITFS_FULL:+60}
+	ROUNDS=${ROUNDS:-8}
+	DAEMON=$(cat "$BASE/daemon")
+	RANDOM=${SEED:=$(date +%s)}
+	echo "SEED=$SEED"
+	B=$BASE/backup
+}
+
+teardown() { end_processes; }
+
+random_sleep() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
+
+mount_again() {
+	kill -9 "$DAEMON"
+	eventually 10 stopped "$DAEMON"
+	umount -l "$MNT"
+	check_killed_store
+	mount_store
+	echo "$DAEMON" >"$BASE/daemon"
+	is "$(find "$STORE" -maxdepth 1 -name 'checkpoint.*' | wc -l)" 0 "checkpoints left"
+}
+
+start_writer() {
+	bash -c 'for ((n = 0; ; n++)); do head -c $((RANDOM * 3)) /dev/urandom >"$1/k$((n % 40))" || exit 0; done' - \
+		"$MNT/keys" 2>/dev/null 3>&- &
+	PROCESS_PID[writer]=$!
+}
+
+# last_backup: its number and revision
+last_backup() { "$COMMITFS" backup list "$B" | tail -n 1 | cut -f1,2; }
+
+@test "a backup that is cut short leaves those before it good" {
+	local round before after whole=0
+	start_writer
+	"$COMMITFS" backup create "$MNT" "$B" >/dev/null
+	for ((round = 1; round <= ROUNDS; round++)); do
+		before=$(last_backup)
+		"$COMMITFS" backup create --keep=2 "$MNT" "$B" >"$BASE/out" 2>&1 3>&- &
+		PROCESS_PID[backup]=$!
+		random_sleep 600
+		if ((round % 2)); then
+			kill -9 "${PROCESS_PID[backup]}" 2>/dev/null || true
+			wait "${PROCESS_PID[backup]}" || true
+		else
+			mount_again
+			# It may have been so far that it needed the daemon no more, or fails.
+			wait "${PROCESS_PID[backup]}" || true
+			wait "${PROCESS_PID[writer]}" || true
+			start_writer
+		fi
+		after=$(last_backup)
+		[ "${after%%$'\t'*}" -ge "${before%%$'\t'*}" ] || fail "round $round: was $before, is $after"
+		run -0 "$COMMITFS" backup verify "$B"
+		like "$output" "is revision ${after##*$'\t'}: .* nothing found"
+		[ "$after" = "$before" ] || whole=$((whole + 1))
+		# An old one as well.
+		if [ "$after" != "$before" ] && "$COMMITFS" backup list "$B" | grep -q "^${before%%$'\t'*}"$'\t'; then
+			run -0 "$COMMITFS" backup verify --id="${before%%$'\t'*}" "$B"
+		fi
+	done
+	echo "$whole of $ROUNDS came to their end"
+	"$COMMITFS" backup create --keep=1 "$MNT" "$B" >/dev/null
+	run -0 "$COMMITFS" backup verify "$B"
+	is "$("$COMMITFS" backup list "$B" | wc -l)" 1
+}
+
+@test "a restore that is cut short makes no store" {
+	local round
+	for ((round = 1; round <= ROUNDS; round++)); do
+		"$COMMITFS" backup restore "$B" "$BASE/restored" >/dev/null 2>&1 3>&- &
+		PROCESS_PID[restore]=$!
+		random_sleep 100
+		kill -9 "${PROCESS_PID[restore]}" 2>/dev/null || true
+		wait "${PROCESS_PID[restore]}" || true
+		if [ -e "$BASE/restored" ]; then
+			run -0 "$COMMITFS" check "$BASE/restored"
+		fi
+		rm -rf "$BASE/restored"*
+	done
+	"$COMMITFS" backup restore "$B" "$BASE/restored" >/dev/null
+	run -0 "$COMMITFS" check "$BASE/restored"
+}

@@ -1,0 +1,251 @@
+/* What the tests of stores on disk share: a store in a directory of its own, a writer that is
+ * killed, and damage. */
+#pragma once
+
+#include "tests/unit/store_test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *base;		    /* a directory for this test */
+static char *path;		    /* of the store in it */
+static struct store_key *store_key; /* NULL: it is not encrypted */
+G_GNUC_UNUSED static gsize padding; /* how much more the writer writes in each commit */
+
+G_GNUC_UNUSED static void setup(void)
+{
+	base = g_dir_make_tmp("store-XXXXXX", NULL);
+	cr_assert_not_null(base);
+	path = g_build_filename(base, "store", NULL);
+}
+
+static struct store_key *make_key(const char *name)
+{
+	g_autofree char *file = g_build_filename(base, name, NULL);
+	struct store_key *key = NULL;
+	char *message = NULL;
+
+	cr_assert_eq(store_key_write_file(file, &message), 0, "%s", message);
+	cr_assert_eq(store_key_read_file(file, &key, &message), 0, "%s", message);
+	return key;
+}
+
+/* For a suite of encrypted stores. */
+G_GNUC_UNUSED static void setup_encrypted(void)
+{
+	setup();
+	store_key = make_key("key");
+}
+
+G_GNUC_UNUSED static void remove_tree(const char *directory)
+{
+	GDir *entries = g_dir_open(directory, 0, NULL);
+	const char *name;
+
+	while (entries && (name = g_dir_read_name(entries))) {
+		g_autofree char *child = g_build_filename(directory, name, NULL);
+
+		if (g_file_test(child, G_FILE_TEST_IS_DIR))
+			remove_tree(child);
+		else
+			unlink(child);
+	}
+	if (entries)
+		g_dir_close(entries);
+	rmdir(directory);
+}
+
+G_GNUC_UNUSED static void teardown(void)
+{
+	remove_tree(base);
+	store_key_free(store_key);
+	g_free(base);
+	g_free(path);
+}
+
+static int try_create(char **ret_message)
+{
+	return store_key ? store_create_encrypted(path, store_key, ret_message) :
+			   store_create(path, ret_message);
+}
+
+G_GNUC_UNUSED static void create(void)
+{
+	g_autofree char *message = NULL;
+
+	cr_assert_eq(try_create(&message), 0, "%s", message);
+}
+
+G_GNUC_UNUSED static int try_open(struct store **ret, char **ret_message)
+{
+	struct store_options options;
+
+	store_options_init(&options);
+	options.path = path;
+	options.key = store_key;
+	return store_open(&options, ret, ret_message);
+}
+
+G_GNUC_UNUSED static struct store *open_store(void)
+{
+	struct store *store = NULL;
+	g_autofree char *message = NULL;
+
+	cr_assert_eq(try_open(&store, &message), 0, "%s", message);
+	return store;
+}
+
+G_GNUC_UNUSED static void expect_refused(int error, const char *words)
+{
+	struct store *store = NULL;
+	g_autofree char *message = NULL;
+
+	cr_expect_eq(try_open(&store, &message), error);
+	cr_assert_not_null(message);
+	cr_expect_not_null(strstr(message, words), "%s", message);
+	cr_expect_not_null(strstr(message, path), "%s", message);
+}
+
+/* The write-ahead log that holds the most; caller frees. */
+G_GNUC_UNUSED static char *find_wal(gsize *ret_size)
+{
+	g_autofree char *database = g_build_filename(path, "db", NULL);
+	GDir *directory = g_dir_open(database, 0, NULL);
+	char *found = NULL;
+	const char *name;
+
+	*ret_size = 0;
+	while ((name = g_dir_read_name(directory))) {
+		g_autofree char *file = g_build_filename(database, name, NULL);
+		struct stat status;
+
+		if (!g_str_has_suffix(name, ".log") || stat(file, &status) < 0)
+			continue;
+		if (!found || (gsize)status.st_size > *ret_size) {
+			g_free(found);
+			found = g_steal_pointer(&file);
+			*ret_size = (gsize)status.st_size;
+		}
+	}
+	g_dir_close(directory);
+	return found;
+}
+
+/* Text that does not compress. */
+G_GNUC_UNUSED static char *random_text(gsize size)
+{
+	char *text = g_malloc(size + 1);
+
+	for (gsize i = 0; i < size; i++)
+		text[i] = (char)(1 + g_random_int_range(0, 255));
+	text[size] = '\0';
+	return text;
+}
+
+/* Commits until it is killed, telling each acknowledged revision. */
+G_GNUC_UNUSED static void write_until_killed(int tell, enum store_sync sync)
+{
+	struct store_options options;
+	struct store *store;
+	char *message = NULL;
+
+	store_options_init(&options);
+	options.path = path;
+	options.key = store_key;
+	options.sync = sync;
+	options.sync_interval_ms = 1;
+	if (store_open(&options, &store, &message) < 0)
+		_exit(1);
+	for (int i = 0;; i++) {
+		g_autofree char *key = g_strdup_printf("k%d", i % 10);
+		g_autofree char *text = g_strdup_printf("%d", i);
+		struct program *program = program_new(&test_root);
+		struct outcome outcome;
+
+		add_put(program, key, text);
+		add_put(program, "both", text);
+		if (padding) {
+			g_autofree char *filling = random_text(padding);
+
+			add_put(program, "padding", filling);
+		}
+		outcome = run(store, program);
+		if (outcome.error < 0 ||
+		    write(tell, &outcome.revision, sizeof(outcome.revision)) < 0)
+			_exit(1);
+		outcome_clear(&outcome);
+	}
+}
+
+/* Runs a writer, kills it after so many commits, and returns the last acknowledged. */
+G_GNUC_UNUSED static uint64_t kill_a_writer(uint64_t commits, enum store_sync sync)
+{
+	uint64_t revision, last = 0;
+	int pipes[2];
+	pid_t child;
+
+	cr_assert_eq(pipe(pipes), 0);
+	child = fork();
+	if (child == 0) {
+		close(pipes[0]);
+		write_until_killed(pipes[1], sync);
+	}
+	close(pipes[1]);
+	while (commits-- > 0 && read(pipes[0], &last, sizeof(last)) == sizeof(last))
+		;
+	kill(child, SIGKILL);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	while (read(pipes[0], &revision, sizeof(revision)) == sizeof(revision))
+		last = revision;
+	close(pipes[0]);
+	return last;
+}
+
+/* Commit number i put i into k(i % 10) and into "both": the two never differ. */
+G_GNUC_UNUSED static void expect_whole(struct store *store)
+{
+	g_autofree char *both = value_now(store, "both");
+	g_autofree char *key = g_strdup_printf("k%c", both[strlen(both) - 1]);
+
+	expect_value(store, key, both);
+}
+
+G_GNUC_UNUSED static void copy_store(const char *from, const char *to)
+{
+	g_autofree char *command = g_strdup_printf("rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
+
+	cr_assert_eq(system(command), 0);
+}
+
+G_GNUC_UNUSED static void flip_byte(const char *file, gsize at)
+{
+	int fd = open(file, O_RDWR);
+	guint8 byte;
+
+	cr_assert_eq(pread(fd, &byte, 1, (off_t)at), 1);
+	byte ^= 0x10;
+	cr_assert_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+}
+
+/* A checksum of all files of the database but RocksDB's lock and information log. */
+G_GNUC_UNUSED static char *fingerprint(void)
+{
+	g_autofree char *command = g_strdup_printf(
+		"cd '%s/db' && find . -type f ! -name 'LOG*' ! -name LOCK | sort | xargs md5sum | md5sum",
+		path);
+	FILE *pipe = popen(command, "r");
+	char line[64] = "";
+
+	cr_assert_not_null(fgets(line, sizeof(line), pipe));
+	pclose(pipe);
+	return g_strdup(line);
+}

@@ -9,10 +9,15 @@ FORMATS=$BATS_TEST_DIRNAME/../formats
 setup() { base_directory; }
 teardown() { unmount_own_store; }
 
-# unpack FORMAT
+# unpack FORMAT: and KEY, the options for its key
 unpack() {
 	mkdir "$STORE"
 	tar -C "$STORE" -xJf "$FORMATS/format-$1.tar.xz"
+	KEY=()
+	if [ -e "$FORMATS/format-$1.key" ]; then
+		install -m 600 "$FORMATS/format-$1.key" "$BASE/key"
+		KEY=("--key-file=$BASE/key")
+	fi
 }
 
 # Every byte and every time of the store
@@ -41,7 +46,7 @@ refused() {
 	for format in $(formats); do
 		unpack "$format"
 		# Its history is older every day.
-		mount_store --history=all
+		mount_store --history=all "${KEY[@]}"
 		"$FORMATS/describe" "$MNT" >"$BASE/described"
 		diff -u "$FORMATS/format-$format.txt" "$BASE/described"
 		unmount_store
@@ -53,14 +58,14 @@ refused() {
 	local format
 	for format in $(formats); do
 		unpack "$format"
-		mount_store --history=all
+		mount_store --history=all "${KEY[@]}"
 		echo new >"$MNT/keys/new"
 		mkdir "$MNT/txn/t"
 		echo changed >"$MNT/txn/t/keys/moved/port"
 		echo >"$MNT/txn/t/commit"
 		"$COMMITFS" compact "$MNT" "$(($(revision) - 1))"
 		unmount_store
-		mount_store --history=all
+		mount_store --history=all "${KEY[@]}"
 		is "$(cat "$MNT/keys/new" "$MNT/keys/moved/port" "$MNT/keys/moved/host")" \
 			$'new\nchanged\nweb\nmore'
 		is "$(cat "$MNT/at/before/app/host")" web
@@ -69,9 +74,12 @@ refused() {
 	done
 }
 
-@test "there is a store of the format that init makes now" {
+@test "there is a store of the formats that init makes now" {
 	"$COMMITFS" init "$STORE"
 	[ -e "$FORMATS/format-$(sed -n 's/.*format //p' "$STORE/commitfs-store").tar.xz" ]
+	"$COMMITFS" key new "$BASE/new.key"
+	"$COMMITFS" init --key-file="$BASE/new.key" "$BASE/encrypted"
+	[ -e "$FORMATS/format-$(sed -n 's/.*format //p' "$BASE/encrypted/commitfs-store").key" ]
 }
 
 @test "a newer format is refused, says so, and is left as it is" {

@@ -224,13 +224,13 @@ struct reading {
 
 static void read_entries(const struct reading *reading, bool pin)
 {
-	g_autofree char *buffer = g_malloc(reading->size);
+	g_autofree char *buffer = g_try_malloc(reading->size);
 	struct page page = { reading->req, buffer, reading->size, 0 };
 	struct handle *handle = reading->handle;
-	int r = 0;
+	int r = buffer ? 0 : -ENOMEM;
 
 	pthread_mutex_lock(&handle->lock);
-	if (pin)
+	if (r == 0 && pin)
 		r = pin_listing(handle);
 	if (r == 0)
 		fill_page(&page, handle, reading->offset, reading->plus);

@@ -181,6 +181,21 @@ static int outcome_of(const struct program_result *result)
 	}
 }
 
+/* What a program came to has no place: whoever asks shall not take it for a refusal. */
+static void lose_reply(struct run *run, const struct program_result *result)
+{
+	g_autoptr(GString)
+		errors = g_string_new("ERROR 1:1 there is not enough memory for the reply");
+
+	if (result->changed)
+		g_string_append_printf(
+			errors, "; the program has run, and made revision %" G_GUINT64_FORMAT,
+			result->revision);
+	g_string_append_c(errors, '\n');
+	run->reply = run->json ? program_errors_json(errors) : g_steal_pointer(&errors);
+	run->outcome = -ENOMEM;
+}
+
 /* Who is told of a commit sees it in all later calls. */
 static void program_done(const struct program_result *result, void *arg)
 {
@@ -188,6 +203,8 @@ static void program_done(const struct program_result *result, void *arg)
 
 	run->reply = run->json ? program_reply_json(result) : program_reply(result);
 	run->outcome = outcome_of(result);
+	if (!run->reply)
+		lose_reply(run, result);
 	if (result->changed)
 		notifier_when_told(run->eval->fs->notifier, settle, run);
 	else
@@ -236,6 +253,9 @@ static GString *explain_refused(const struct eval *eval, int refused)
 		g_string_append_printf(errors,
 				       "the program is longer than %" G_GUINT64_FORMAT " bytes\n",
 				       eval->fs->options.program.max_text_bytes);
+	else if (refused == -ENOMEM)
+		g_string_append(errors, "a write of the program was refused: there is not enough "
+					"memory\n");
 	else
 		g_string_append(errors, "a write of the program was refused: this user has too "
 					"much in memory already\n");
@@ -421,6 +441,10 @@ static int add_text_locked(struct eval *eval, const char *data, size_t size)
 	r = registry_charge(eval->fs->registry, eval->opener->uid, (int64_t)size);
 	if (r < 0)
 		return refuse_locked(eval, r);
+	if (!string_try_reserve(eval->text, size)) {
+		registry_charge(eval->fs->registry, eval->opener->uid, -(int64_t)size);
+		return refuse_locked(eval, -ENOMEM);
+	}
 	eval->charged_bytes += (int64_t)size;
 	g_string_append_len(eval->text, data, (gssize)size);
 	return 0;

@@ -665,7 +665,7 @@ static int charge_orphan(struct fs *fs, struct node *node, const struct edit *ed
 static int edit_orphan(struct fs *fs, struct node *node, struct edit *edit)
 {
 	g_autoptr(GPtrArray) edits = g_ptr_array_new();
-	GBytes *value = NULL;
+	GBytes *value;
 	int r;
 
 	r = charge_orphan(fs, node, edit);
@@ -676,11 +676,9 @@ static int edit_orphan(struct fs *fs, struct node *node, struct edit *edit)
 	g_ptr_array_add(edits, edit);
 	pthread_mutex_lock(&fs->nodes.lock);
 	if (node->state == NODE_UNLINKED && node->orphan) {
-		if (node->orphan->value)
-			value = g_bytes_ref(node->orphan->value);
-		record_take_value(node->orphan, NULL);
-		r = edits_apply(value, edits, fs->options.max_value_bytes, &value);
-		record_take_value(node->orphan, r == 0 ? value : g_bytes_new(NULL, 0));
+		value = g_steal_pointer(&node->orphan->value);
+		r = edits_change(&value, edits, fs->options.max_value_bytes);
+		record_take_value(node->orphan, value);
 	}
 	pthread_mutex_unlock(&fs->nodes.lock);
 	return r;
@@ -698,7 +696,7 @@ static int write_in_view(struct handle *handle, fuse_req_t req, const char *data
 {
 	struct fs *fs = handle->fs;
 	struct node *node = handle->node;
-	g_autoptr(GBytes) bytes = g_bytes_new(data, size);
+	g_autoptr(GBytes) bytes = bytes_try_new(data, size);
 	struct edit edit = { handle->flags & O_APPEND ? EDIT_APPEND : EDIT_WRITE, (uint64_t)offset,
 			     bytes };
 	g_autofree char *key = NULL;
@@ -706,6 +704,8 @@ static int write_in_view(struct handle *handle, fuse_req_t req, const char *data
 	struct op *op;
 	int r;
 
+	if (!bytes)
+		return -ENOMEM;
 	if (node_state(&fs->nodes, node) == NODE_UNLINKED)
 		return edit_orphan(fs, node, &edit);
 	if (is_cut_off(fs, handle))

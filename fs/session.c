@@ -269,8 +269,15 @@ static int charge_locked(struct session *session, uint64_t size, const struct ed
 	return 0;
 }
 
-/* What can be refused is refused now: shells do not look at what close(2) returns. An
- * appender goes on with what it has; another session would commit a value with a hole. */
+/* An appender goes on with what it has; another session would commit a value with a hole. */
+static int refuse_locked(struct session *session, int error)
+{
+	if (!session->append && session->refused == 0)
+		session->refused = error;
+	return error;
+}
+
+/* What can be refused is refused now: shells do not look at what close(2) returns. */
 static int edit_locked(struct session *session, const struct edit *edit)
 {
 	struct edit *kept;
@@ -284,13 +291,9 @@ static int edit_locked(struct session *session, const struct edit *edit)
 	if (r == 0)
 		r = charge_locked(session, size, edit);
 	if (r == 0)
-		r = edits_apply(g_steal_pointer(&session->image), edits,
-				session->fs->options.max_value_bytes, &session->image);
-	if (r < 0) {
-		if (!session->append && session->refused == 0)
-			session->refused = r;
-		return r;
-	}
+		r = edits_change(&session->image, edits, session->fs->options.max_value_bytes);
+	if (r < 0)
+		return refuse_locked(session, r);
 	if (!session->replace) {
 		kept = g_new(struct edit, 1);
 		*kept = *edit;
@@ -379,14 +382,14 @@ static void reply_written(int error, void *arg)
 void session_write(struct session *session, fuse_req_t req, const char *data, size_t size,
 		   off_t offset)
 {
-	g_autoptr(GBytes) bytes = g_bytes_new(data, size);
+	g_autoptr(GBytes) bytes = bytes_try_new(data, size);
 	struct edit edit = { session->append ? EDIT_APPEND : EDIT_WRITE, (uint64_t)offset, bytes };
 	struct written *written;
 	bool commit_now;
 	int r;
 
 	pthread_mutex_lock(&session->lock);
-	r = edit_locked(session, &edit);
+	r = bytes ? edit_locked(session, &edit) : refuse_locked(session, -ENOMEM);
 	commit_now = session->synchronous ||
 		     (session->append && session->uncommitted_bytes >= APPEND_COMMIT_BYTES);
 	pthread_mutex_unlock(&session->lock);

@@ -5,6 +5,8 @@
  * behind the value's end is not part of it and holds anything. */
 #include "store/edits.h"
 
+#include "store/bytes.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -75,33 +77,75 @@ static uint64_t round_up(uint64_t size)
 	return rounded;
 }
 
-int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes)
+static uint64_t apply_all(guint8 *data, uint64_t size, const GPtrArray *edits)
 {
-	gsize length = *value ? g_bytes_get_size(*value) : 0;
-	uint64_t size = length;
-	uint64_t end, peak;
-	guint8 *data, *grown;
-	int r;
-
-	r = edits_size(size, edits, max_bytes, &end, &peak);
-	if (r < 0)
-		return r;
-	/* Copies unless this is the only reference. */
-	data = *value ? g_bytes_unref_to_data(g_steal_pointer(value), &length) : NULL;
-	if (peak > size) {
-		grown = g_try_realloc(data, round_up(peak));
-		if (!grown) {
-			*value = g_bytes_new_take(data, length);
-			return -ENOMEM;
-		}
-		data = grown;
-	}
 	for (guint i = 0; edits && i < edits->len; i++)
 		size = edit_in_place(data, size, edits->pdata[i]);
-	g_assert(size == end);
+	return size;
+}
+
+/* Small values: there is memory. */
+static void change_small(GBytes **value, const GPtrArray *edits, uint64_t peak)
+{
+	gsize length = 0;
+	uint64_t end;
+	/* Copies unless this is the only reference. */
+	guint8 *data = *value ? g_bytes_unref_to_data(g_steal_pointer(value), &length) : NULL;
+
+	if (peak > length)
+		data = g_realloc(data, round_up(peak));
+	end = apply_all(data, length, edits);
 	if (end < peak / 2)
 		data = g_realloc(data, MAX(end, 1));
 	*value = g_bytes_new_take(data, end);
+}
+
+/* The memory to change: with `room` bytes, in which the value is. NULL: *value is as it was. */
+static struct large *take_room(GBytes **value, uint64_t room)
+{
+	gsize length = *value ? g_bytes_get_size(*value) : 0;
+	struct large *large = *value ? large_take(value) : NULL;
+
+	if (large) {
+		if (room <= length || large_resize(large, room))
+			return large;
+		*value = large_to_bytes(large, length);
+		return NULL;
+	}
+	large = large_try_new(room);
+	if (large && length)
+		memcpy(large_data(large), g_bytes_get_data(*value, NULL), length);
+	if (large)
+		g_clear_pointer(value, g_bytes_unref);
+	return large;
+}
+
+static int change_large(GBytes **value, const GPtrArray *edits, uint64_t peak)
+{
+	uint64_t size = *value ? g_bytes_get_size(*value) : 0;
+	struct large *large = take_room(value, peak > size ? round_up(peak) : peak);
+	uint64_t end;
+
+	if (!large)
+		return -ENOMEM;
+	end = apply_all(large_data(large), size, edits);
+	if (end < peak / 2)
+		(void)large_resize(large, end); /* it stays as large as it is */
+	*value = large_to_bytes(large, end);
+	return 0;
+}
+
+int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes)
+{
+	uint64_t end, peak;
+	int r;
+
+	r = edits_size(*value ? g_bytes_get_size(*value) : 0, edits, max_bytes, &end, &peak);
+	if (r < 0)
+		return r;
+	if (round_up(peak) >= BYTES_LARGE)
+		return change_large(value, edits, peak);
+	change_small(value, edits, peak);
 	return 0;
 }
 

@@ -7,6 +7,3 @@
  * -EFBIG: larger than `max_bytes` on the way. */
 int edits_size(uint64_t size, const GPtrArray *edits, uint64_t max_bytes, uint64_t *ret_size,
 	       uint64_t *ret_peak);
-
-/* As edits_apply, but on *value, which is left as it was on an error. */
-int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes);

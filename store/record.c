@@ -124,8 +124,11 @@ int record_decode(const void *data, size_t size, bool with_value, struct record 
 	if ((head.type == RECORD_DIRECTORY || head.purged) && reader.left)
 		return -EIO;
 	head.size_bytes = reader.left;
-	if (with_value && head.type != RECORD_DIRECTORY)
-		head.value = g_bytes_new(reader.at, reader.left);
+	if (with_value && head.type != RECORD_DIRECTORY) {
+		head.value = bytes_try_new(reader.at, reader.left);
+		if (!head.value)
+			return -ENOMEM;
+	}
 	*ret = g_new(struct record, 1);
 	**ret = head;
 	return 0;

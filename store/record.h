@@ -13,7 +13,7 @@
 /* Writes the header of `record`; its value follows it where there is one. */
 void record_encode_header(const struct record *record, guint8 ret[static RECORD_HEADER_SIZE]);
 
-/* Reads a stored record, its value too when `with_value`. -EIO: it is damaged. */
+/* Reads a stored record, its value too when `with_value`. -EIO: it is damaged. -ENOMEM. */
 int record_decode(const void *data, size_t size, bool with_value, struct record **ret);
 
 /* A copy without the value; its size stays. */

@@ -307,10 +307,17 @@ struct op *program_add_else(struct program *program, enum op_kind kind, const ch
 /* Adds an edit to a patch; `data` (may be NULL) is referenced. */
 void op_add_edit(struct op *op, enum edit_kind kind, uint64_t offset, GBytes *data);
 
-/* `value` after `edits`, at most `max_bytes` long. Takes the reference of `value` (NULL:
- * empty); where it is the only one the memory is changed in place, so that many small
- * writes cost what they write. On an error *ret is not set and `value` is released.
- * -EFBIG: too long. -ENOMEM. */
+/* Memory whose size a user chooses; without it GLib would abort. A copy of `size` bytes at
+ * `data`; NULL: there is no memory for it. */
+GBytes *bytes_try_new(const void *data, size_t size);
+/* Makes room for `more` bytes at the end. False: there is no memory; it is as it was. */
+bool string_try_reserve(GString *string, size_t more);
+
+/* Applies `edits` to *value (NULL: empty), which becomes at most `max_bytes` long. Where its
+ * reference is the only one the memory is changed in place, so that many small writes cost
+ * what they write. On an error *value is as it was. -EFBIG: too long. -ENOMEM. */
+int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes);
+/* As edits_change, into *ret; takes the reference of `value`, which is released on an error. */
 int edits_apply(GBytes *value, const GPtrArray *edits, uint64_t max_bytes, GBytes **ret);
 
 /* Why a program did not do what it says: a compare that did not hold, or an operation

@@ -3,6 +3,7 @@
  * header and the value, for a log entry the numbers and the rest; what `meta` has is all
  * head. The revision that superseded a record of history lies before its box, and is bound
  * to it. */
+#include "store/bytes.h"
 #include "store/codec.h"
 #include "store/layout.h"
 #include "store/log.h"
@@ -43,15 +44,15 @@ static struct seal_place place_of(enum family family, struct seal_text key)
 static int open_value(const struct sealer *sealer, const struct seal_place *place,
 		      const struct sealed *sealed, struct record *record)
 {
-	guint8 *value = g_try_malloc(sealed->tail_size);
+	struct large *value = large_try_new(sealed->tail_size);
 
-	if (!value && sealed->tail_size)
+	if (!value)
 		return -ENOMEM;
-	if (seal_open_tail(sealer, place, sealed, value) < 0) {
-		g_free(value);
+	if (seal_open_tail(sealer, place, sealed, large_data(value)) < 0) {
+		large_free(value);
 		return -EIO;
 	}
-	record_take_value(record, g_bytes_new_take(value, sealed->tail_size));
+	record_take_value(record, large_to_bytes(value, sealed->tail_size));
 	return 0;
 }
 
@@ -202,7 +203,9 @@ int layout_decode_log(const struct layout *layout, uint64_t revision, const char
 		return log_decode(revision, bytes, size, ret);
 	layout_encode_number(revision, key);
 	place = place_of(FAMILY_LOG, (struct seal_text){ key, sizeof(key) });
-	plain = g_malloc(size + LOG_NUMBERS_SIZE);
+	plain = g_try_malloc(size + LOG_NUMBERS_SIZE);
+	if (!plain)
+		return -ENOMEM;
 	r = open_log_head(layout->sealer, &place, revision, stored, plain, &sealed);
 	if (r == 0)
 		r = seal_open_tail(layout->sealer, &place, &sealed, plain + LOG_NUMBERS_SIZE);
@@ -488,17 +491,19 @@ void layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
 static int reseal(const struct layout *layout, rocksdb_writebatch_t *batch,
 		  const struct seal_place *place, struct seal_text stored, size_t head_size)
 {
-	g_autofree guint8 *head = g_malloc(head_size + 1);
+	g_autofree guint8 *head = g_try_malloc(head_size + 1);
 	g_autofree guint8 *tail = NULL;
 	struct sealed sealed;
 	int r;
 
+	if (!head)
+		return -ENOMEM;
 	r = seal_open_head(layout->sealer, place, stored, head, head_size, &sealed);
 	if (r < 0)
 		return r;
 	if (sealed.tail) {
-		tail = g_malloc(sealed.tail_size + 1);
-		r = seal_open_tail(layout->sealer, place, &sealed, tail);
+		tail = g_try_malloc(sealed.tail_size + 1);
+		r = tail ? seal_open_tail(layout->sealer, place, &sealed, tail) : -ENOMEM;
 	}
 	if (r < 0)
 		return r;

@@ -51,18 +51,38 @@ static bool is_text(const char *bytes, size_t size)
 	return true;
 }
 
+static void append_base64(GString *out, const char *bytes, size_t size)
+{
+	gsize start = out->len, end;
+	gint state = 0, save = 0;
+
+	g_string_set_size(out, start + (size / 3 + 1) * 4 + 4);
+	end = start + g_base64_encode_step((const guchar *)bytes, size, FALSE, out->str + start,
+					   &state, &save);
+	end += g_base64_encode_close(FALSE, out->str + end, &state, &save);
+	g_string_truncate(out, end);
+}
+
 /* "NAME":"..." or "NAME_base64":"..." */
 static void append_member(GString *out, const char *name, const char *bytes, size_t size)
 {
-	g_autofree char *encoded = NULL;
-
 	if (is_text(bytes, size)) {
 		g_string_append_printf(out, "\"%s\":", name);
 		append_json_text(out, bytes, size);
 		return;
 	}
-	encoded = g_base64_encode((const guchar *)bytes, size);
-	g_string_append_printf(out, "\"%s_base64\":\"%s\"", name, encoded);
+	g_string_append_printf(out, "\"%s_base64\":\"", name);
+	append_base64(out, bytes, size);
+	g_string_append_c(out, '"');
+}
+
+/* What else a member has, at most. */
+#define MEMBER_BYTES 256
+
+/* Room for members with `size` bytes of text: a byte becomes six at most. */
+static bool reserve(GString *out, size_t size)
+{
+	return string_try_reserve(out, 6 * size + MEMBER_BYTES);
 }
 
 /* ---- Members --------------------------------------------------------------------- */
@@ -98,24 +118,31 @@ static void append_failure(GString *out, const struct failure *failure)
 	g_string_append_c(out, '}');
 }
 
-static void append_failures(GString *out, const GPtrArray *failures)
+static bool append_failures(GString *out, const GPtrArray *failures)
 {
 	guint count = MIN(failures->len, PROGRAM_FAILURES_MAX);
 
 	g_string_append(out, ",\"failed\":[");
 	for (guint i = 0; i < count; i++) {
+		const struct failure *failure = failures->pdata[i];
+
+		if (!reserve(out, strlen(failure->key) + PROGRAM_FOUND_MAX))
+			return false;
 		g_string_append(out, i ? "," : "");
-		append_failure(out, failures->pdata[i]);
+		append_failure(out, failure);
 	}
 	g_string_append_printf(out, "],\"more\":%u", failures->len - count);
+	return true;
 }
 
-static void append_found(GString *out, const struct op *op, const struct found *found)
+static bool append_found(GString *out, const struct op *op, const struct found *found)
 {
 	gsize size = 0;
 	const char *bytes = found->record->value ? g_bytes_get_data(found->record->value, &size) :
 						   NULL;
 
+	if (!reserve(out, strlen(found->key) + (op->flags & OP_KEYS_ONLY ? 0 : size)))
+		return false;
 	g_string_append_c(out, '{');
 	append_member(out, "key", found->key, strlen(found->key));
 	g_string_append_printf(out,
@@ -127,13 +154,17 @@ static void append_found(GString *out, const struct op *op, const struct found *
 		append_member(out, "value", bytes ? bytes : "", size);
 	}
 	g_string_append_c(out, '}');
+	return true;
 }
 
-static void append_output(GString *out, const struct output *output)
+static bool append_output(GString *out, const struct output *output)
 {
 	const struct op *op = output->op;
 	const char *list = op->kind == OP_GET ? "keys" : "previous";
+	bool good = reserve(out, 0);
 
+	if (!good)
+		return false;
 	g_string_append_printf(out, "{\"op\":\"%s\"", op_name(op));
 	if (op_has_count(op))
 		g_string_append_printf(out, ",\"count\":%" G_GUINT64_FORMAT, output->count);
@@ -141,13 +172,14 @@ static void append_output(GString *out, const struct output *output)
 		g_string_append_printf(out, ",\"number\":%" G_GINT64_FORMAT, output->number);
 	if (op->flags & OP_PREVIOUS || (op->kind == OP_GET && !(op->flags & OP_COUNT_ONLY))) {
 		g_string_append_printf(out, ",\"%s\":[", list);
-		for (guint i = 0; output->found && i < output->found->len; i++) {
+		for (guint i = 0; good && output->found && i < output->found->len; i++) {
 			g_string_append(out, i ? "," : "");
-			append_found(out, op, output->found->pdata[i]);
+			good = append_found(out, op, output->found->pdata[i]);
 		}
 		g_string_append_c(out, ']');
 	}
 	g_string_append_c(out, '}');
+	return good;
 }
 
 GString *program_errors_json(const GString *errors)
@@ -171,7 +203,8 @@ GString *program_errors_json(const GString *errors)
 
 GString *program_reply_json(const struct program_result *result)
 {
-	GString *out;
+	g_autoptr(GString) out = NULL;
+	bool good;
 
 	if (result->error < 0) {
 		g_autoptr(GString) errors = program_reply(result);
@@ -181,11 +214,12 @@ GString *program_reply_json(const struct program_result *result)
 	out = g_string_new(NULL);
 	g_string_append_printf(out, "{\"status\":\"%s\",\"revision\":%" G_GUINT64_FORMAT,
 			       result->succeeded ? "success" : "failure", result->revision);
-	append_failures(out, result->failures);
+	good = append_failures(out, result->failures);
 	g_string_append(out, ",\"results\":[");
-	for (guint i = 0; result->outputs && i < result->outputs->len; i++) {
+	for (guint i = 0; good && result->outputs && i < result->outputs->len; i++) {
 		g_string_append(out, i ? "," : "");
-		append_output(out, &g_array_index(result->outputs, struct output, i));
+		good = append_output(out, &g_array_index(result->outputs, struct output, i));
 	}
-	return g_string_append(out, "]}\n");
+	g_string_append(out, "]}\n");
+	return good ? g_steal_pointer(&out) : NULL;
 }

@@ -125,9 +125,11 @@ bool lexer_lines(struct lexer *lexer, const char *name, GBytes **ret)
 		if ((size_t)(lexer->line_end - lexer->here.line) != length ||
 		    memcmp(lexer->here.line, name, length) != 0)
 			continue;
-		*ret = g_bytes_new(first, (gsize)(lexer->here.line - first));
+		*ret = bytes_try_new(first, (gsize)(lexer->here.line - first));
 		lexer->here.at = lexer->line_end;
-		return true;
+		if (!*ret)
+			lexer_error(lexer, &lexer->here, "there is not enough memory");
+		return *ret != NULL;
 	}
 	shown = g_string_new(NULL);
 	text_append_shortened(shown, name, length, FOUND_MAX, '\0');
@@ -279,6 +281,12 @@ bool lexer_word(struct lexer *lexer, const char *stops, struct word *ret)
 	bool good;
 
 	g_assert(lexer->here.at < lexer->line_end);
+	/* A word is at most as long as what it is written with. */
+	if (!string_try_reserve(out, (size_t)(lexer->line_end - lexer->here.at))) {
+		lexer_error(lexer, &place, "there is not enough memory");
+		lexer->here.at = lexer->line_end;
+		return false;
+	}
 	good = quoted ? read_quoted(lexer, out) : read_bare(lexer, stops, out);
 	if (good && quoted && lexer_peek(lexer) && !is_blank(lexer_peek(lexer)) &&
 	    !strchr(stops, lexer_peek(lexer))) {

@@ -203,60 +203,83 @@ static void append_failure(GString *out, const struct failure *failure)
 
 /* ---- Results --------------------------------------------------------------------- */
 
-static void append_found(GString *out, const struct op *op, const struct found *found)
+/* What else a line has, at most. */
+#define LINE_BYTES 256
+
+/* Room for a line with `key`, escaped, and for a value of `size` bytes. */
+static bool reserve(GString *out, const char *key, size_t size)
+{
+	return string_try_reserve(out, 4 * strlen(key) + LINE_BYTES + size);
+}
+
+static bool append_found(GString *out, const struct op *op, const struct found *found)
 {
 	const struct record *record = found->record;
-	gsize size;
-	const char *bytes;
+	bool with_value = !(op->flags & OP_KEYS_ONLY);
+	gsize size = 0;
+	const char *bytes = record->value ? g_bytes_get_data(record->value, &size) : NULL;
 
+	if (!reserve(out, found->key, with_value ? size : 0))
+		return false;
 	g_string_append_printf(out, "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " ",
 			       record->mod_revision, record->size_bytes);
 	text_append_escaped(out, found->key);
 	g_string_append_c(out, '\n');
-	if (op->flags & OP_KEYS_ONLY)
-		return;
-	if (record->value) {
-		bytes = g_bytes_get_data(record->value, &size);
+	if (!with_value)
+		return true;
+	if (bytes)
 		g_string_append_len(out, bytes, (gssize)size);
-	}
 	g_string_append_c(out, '\n');
+	return true;
 }
 
-static void append_output(GString *out, const struct output *output)
+static bool append_output(GString *out, const struct output *output)
 {
 	const struct op *op = output->op;
+	bool good = reserve(out, "", 0);
 
+	if (!good)
+		return false;
 	g_string_append(out, op_name(op));
 	if (op_has_count(op))
 		g_string_append_printf(out, " %" G_GUINT64_FORMAT, output->count);
 	else if (op_has_number(op))
 		g_string_append_printf(out, " %" G_GINT64_FORMAT, output->number);
 	g_string_append_c(out, '\n');
-	for (guint i = 0; output->found && i < output->found->len; i++)
-		append_found(out, op, output->found->pdata[i]);
+	for (guint i = 0; good && output->found && i < output->found->len; i++)
+		good = append_found(out, op, output->found->pdata[i]);
+	return good;
 }
 
-static void append_failures(GString *out, const GPtrArray *failures)
+static bool append_failures(GString *out, const GPtrArray *failures)
 {
 	guint count = MIN(failures->len, PROGRAM_FAILURES_MAX);
 
-	for (guint i = 0; i < count; i++)
-		append_failure(out, failures->pdata[i]);
+	for (guint i = 0; i < count; i++) {
+		const struct failure *failure = failures->pdata[i];
+
+		/* A byte of the value that was found takes four at most. */
+		if (!reserve(out, failure->key, 4 * PROGRAM_FOUND_MAX))
+			return false;
+		append_failure(out, failure);
+	}
 	if (count < failures->len)
 		g_string_append_printf(out, "more %u\n", failures->len - count);
+	return true;
 }
 
 GString *program_reply(const struct program_result *result)
 {
-	GString *out;
+	g_autoptr(GString) out = NULL;
+	bool good;
 
 	if (result->error < 0)
 		return errors_text(result);
 	out = g_string_new(NULL);
 	g_string_append_printf(out, "%s %" G_GUINT64_FORMAT "\n",
 			       result->succeeded ? "SUCCESS" : "FAILURE", result->revision);
-	append_failures(out, result->failures);
-	for (guint i = 0; result->outputs && i < result->outputs->len; i++)
-		append_output(out, &g_array_index(result->outputs, struct output, i));
-	return out;
+	good = append_failures(out, result->failures);
+	for (guint i = 0; good && result->outputs && i < result->outputs->len; i++)
+		good = append_output(out, &g_array_index(result->outputs, struct output, i));
+	return good ? g_steal_pointer(&out) : NULL;
 }

@@ -96,7 +96,7 @@ int program_parse(const char *text, size_t text_bytes, const struct credentials 
 /* The reply to a program that was parsed from a text and came to `result` (program_reply.c
  * has its form): "SUCCESS REVISION" or "FAILURE REVISION", the compares that failed, and what
  * each operation has to tell; or ERROR lines as above when it was refused, or the store
- * failed. */
+ * failed. NULL: there is no memory for it. */
 GString *program_reply(const struct program_result *result);
 
 /* The same as one JSON object (program_json.c has its form). What is no valid UTF-8 is base64

@@ -306,3 +306,52 @@ Test(store_codec, edits_leave_a_shared_value_alone)
 	cr_assert_eq(edits_apply(g_bytes_ref(shared), op->edits, 100, &value), 0);
 	cr_expect_arr_eq(g_bytes_get_data(shared, NULL), "abcd", 4);
 }
+
+enum { LARGE = 100000 };
+
+static GBytes *new_large(void)
+{
+	g_autofree char *bytes = g_strnfill(LARGE, 'a');
+
+	return bytes_try_new(bytes, LARGE);
+}
+
+Test(store_codec, a_large_value_is_changed_in_place)
+{
+	g_autoptr(program) program = NULL;
+	struct op *op = new_patch(&program);
+	g_autoptr(GBytes) value = new_large();
+	gconstpointer data = g_bytes_get_data(value, NULL);
+
+	add_edit(op, EDIT_WRITE, LARGE - 1, "Z");
+	cr_assert_eq(edits_change(&value, op->edits, 2 * LARGE), 0);
+	cr_expect_eq(g_bytes_get_data(value, NULL), data);
+	cr_expect_eq(((const char *)g_bytes_get_data(value, NULL))[LARGE - 1], 'Z');
+}
+
+Test(store_codec, a_large_value_that_is_shared_is_left_alone)
+{
+	g_autoptr(program) program = NULL;
+	struct op *op = new_patch(&program);
+	g_autoptr(GBytes) shared = new_large();
+	g_autoptr(GBytes) value = g_bytes_ref(shared);
+
+	add_edit(op, EDIT_APPEND, 0, "Z");
+	cr_assert_eq(edits_change(&value, op->edits, 2 * LARGE), 0);
+	cr_assert_eq(edits_change(&value, op->edits, 2 * LARGE), 0);
+	cr_expect_eq(g_bytes_get_size(value), LARGE + 2);
+	cr_expect_eq(g_bytes_get_size(shared), LARGE);
+	cr_expect_eq(((const char *)g_bytes_get_data(shared, NULL))[LARGE - 1], 'a');
+}
+
+Test(store_codec, a_large_value_stays_when_there_is_no_memory)
+{
+	g_autoptr(program) program = NULL;
+	struct op *op = new_patch(&program);
+	g_autoptr(GBytes) value = new_large();
+
+	op_add_edit(op, EDIT_TRUNCATE, G_MAXSSIZE / 2, NULL);
+	cr_expect_eq(edits_change(&value, op->edits, G_MAXSSIZE), -ENOMEM);
+	cr_expect_eq(g_bytes_get_size(value), LARGE);
+	cr_expect_eq(((const char *)g_bytes_get_data(value, NULL))[0], 'a');
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bats
+# Each large allocation of the daemon fails once, while values of megabytes are written,
+# copied, committed and read: what needed it is refused, nothing else is, the daemon goes on
+# and has everything that was acknowledged. Some of them; each of them with COMMITFS_FULL=1.
+
+load ../mount/helpers
+load shim
+
+setup_file() {
+	base_directory
+	"$COMMITFS" init "$STORE"
+}
+
+teardown_file() {
+	DAEMON=$(cat "$BASE/daemon")
+	end_mount
+	check_log
+	rm -rf --one-file-system "$BASE"
+}
+
+@test "what there is no memory for is refused, and nothing is lost" {
+	local control=$BASE/memory
+	head -c 12 /dev/zero >"$control"
+	# A sanitizer's allocator is behind the library, not before it.
+	RUNNER="env LD_PRELOAD=$CRASH_HELPERS/libmemory_shim.so COMMITFS_MEMORY=$control
+		ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0" mount_store
+	echo "$DAEMON" >"$BASE/daemon"
+	run timeout 300 "$PYTHON" "$BATS_TEST_DIRNAME/allocations.py" "$MNT" "$control" \
+		"$([ -n "${COMMITFS_FULL:-}" ] && echo 1 || echo 17)"
+	[ $status = 0 ] || fail "$output"
+	echo "# $output" >&3
+	running "$DAEMON" || fail "the daemon is gone"
+	local one
+	one=$(sha256sum "$MNT/keys/w/one" "$MNT/keys/w/t" "$MNT/keys/w/big")
+	unmount_store
+	check_killed_store
+	plain_mount
+	is "$(sha256sum "$MNT/keys/w/one" "$MNT/keys/w/t" "$MNT/keys/w/big")" "$one"
+	end_mount
+}

@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 	if (pthread_create(&thread, NULL, read_on, &busy) != 0)
 		die("pthread_create");
 	for (long i = 0; i < count; i++) {
-		char wanted[SIZE + 1], text[SIZE];
+		char wanted[SIZE + 16], text[SIZE];
 
 		snprintf(wanted, sizeof wanted, "%08ld", i % 100000000);
 		if (pwrite(writer, wanted, SIZE, 0) != SIZE)

@@ -173,7 +173,7 @@ static int write_batch(struct group *group)
 		tree_sum_write(&group->sum, &local->layout, group->batch, group->revision);
 		local_lock_tree(local);
 	}
-	r = layout_write(&local->layout, group->batch, local->options.sync == STORE_SYNC_ALWAYS);
+	r = local_write(local, group->batch, local->options.sync == STORE_SYNC_ALWAYS);
 	if (local->layout.sealer)
 		local_unlock_tree(local);
 	note_written(group);
@@ -184,8 +184,6 @@ static int write_batch(struct group *group)
  * hears of what may depend on it. */
 static void fail_group(struct group *group, int error)
 {
-	if (error != -ENOSPC)
-		g_atomic_int_set(&group->local->read_only, 1);
 	cache_clear(group->local->committer.cache);
 	for (struct job *job = group->jobs; job; job = next_job(job)) {
 		if (job->commit || job->depends_on_uncommitted)

@@ -250,11 +250,17 @@ void local_unlock_tree(struct local *local)
 
 int local_write(struct local *local, rocksdb_writebatch_t *batch, bool sync)
 {
+	size_t size;
 	int r;
 
 	if (g_atomic_int_get(&local->read_only))
 		return -EROFS;
+	rocksdb_writebatch_data(batch, &size);
+	r = wal_room_begin(&local->room, size);
+	if (r < 0)
+		return r;
 	r = layout_write(&local->layout, batch, sync);
+	wal_room_end(&local->room, r == 0 && sync);
 	if (r < 0 && r != -ENOSPC)
 		g_atomic_int_set(&local->read_only, 1);
 	return r;
@@ -265,9 +271,15 @@ static uint64_t get_revision(struct store *store)
 	return local_revision(local_of(store));
 }
 
+/* NULL: in memory. */
+static char *database_path(const struct local *local)
+{
+	return local->path ? g_build_filename(local->path, "db", NULL) : NULL;
+}
+
 static uint64_t disk_bytes(const struct local *local)
 {
-	g_autofree char *path = local->path ? g_build_filename(local->path, "db", NULL) : NULL;
+	g_autofree char *path = database_path(local);
 	DIR *directory = path ? opendir(path) : NULL;
 	uint64_t bytes = 0;
 	struct dirent *entry;
@@ -475,6 +487,9 @@ static void stop_sync(struct local *local)
 
 void local_init(struct local *local)
 {
+	g_autofree char *database = database_path(local);
+
+	wal_room_init(&local->room, database);
 	pthread_mutex_init(&local->time_lock, NULL);
 	pthread_mutex_init(&local->tree_lock, NULL);
 	pthread_mutex_init(&local->tree_gate, NULL);
@@ -484,6 +499,7 @@ void local_init(struct local *local)
 
 void local_done(struct local *local)
 {
+	wal_room_done(&local->room);
 	open_snapshots_done(&local->open);
 	snapshot_names_done(&local->names);
 	pthread_mutex_destroy(&local->tree_gate);

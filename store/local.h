@@ -10,6 +10,7 @@
 #include "store/history.h"
 #include "store/layout.h"
 #include "store/snapshots.h"
+#include "store/wal_room.h"
 
 #include <pthread.h>
 
@@ -26,6 +27,7 @@ struct local {
 	struct committer committer;
 	struct open_snapshots open;
 	struct compactor compactor;
+	struct wal_room room;
 	/* Names, and how oldest_revision moves. Before it no lock; behind it those of the
 	 * compactor and of the open snapshots. */
 	pthread_mutex_t time_lock;

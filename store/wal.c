@@ -20,9 +20,9 @@ enum {
 	BLOCK = 32768,
 	HEADER = 7,
 	BATCH_HEADER = 12,
-	PAGE = 4096,
+	SECTOR = 512,
 	NAME_SIZE = 32,
-	ZEROS_MIN = 16, /* that say that a part of a page was not written */
+	ZEROS_MIN = 16, /* that say that a part of a sector was not written */
 };
 
 enum fragment_type { TYPE_ZERO, TYPE_FULL, TYPE_FIRST, TYPE_MIDDLE, TYPE_LAST };
@@ -46,8 +46,8 @@ G_STATIC_ASSERT(SEAL_HEAD_EXTRA + sizeof(struct tree_sum) == 0x44);
 /* What ends the reading of a file. */
 enum stop {
 	STOP_NOT,
-	STOP_END,  /* nothing is behind the last record */
-	STOP_CUT,  /* the file ends within a record */
+	STOP_END,  /* nothing is behind the last record, but zeros: see wal_room.h */
+	STOP_CUT,  /* that is so within a record */
 	STOP_ZERO, /* zeros where a record should go on */
 	STOP_BAD,  /* what cannot be */
 };
@@ -61,6 +61,7 @@ struct fragment {
 struct reading {
 	const guint8 *bytes;
 	size_t size;
+	size_t end; /* behind it are only zeros */
 	size_t at;
 	bool thorough;
 };
@@ -153,7 +154,7 @@ static enum stop read_fragment(struct reading *reading, struct fragment *ret)
 		reading->at += room;
 		room = BLOCK;
 	}
-	if (reading->at >= reading->size)
+	if (reading->at >= reading->end)
 		return STOP_END;
 	if (reading->size - reading->at < HEADER)
 		return STOP_CUT;
@@ -236,7 +237,7 @@ static bool is_group(const struct reading *reading, size_t at, uint64_t sequence
 
 static bool has_group_behind(const struct reading *reading, size_t at, uint64_t sequence)
 {
-	for (at++; at + HEADER + BATCH_HEADER <= reading->size; at++)
+	for (at++; at < reading->end && at + HEADER + BATCH_HEADER <= reading->size; at++)
 		if (is_group(reading, at, sequence))
 			return true;
 	return false;
@@ -247,34 +248,50 @@ static bool is_zero(const guint8 *bytes, size_t size)
 	return size == 0 || (*bytes == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
-/* A page that the disk did not write, from `at` to the end. */
-static bool has_unwritten_page(const struct reading *reading, size_t at)
+/* A sector that the disk did not write, from `at` to `end`. */
+static bool has_unwritten_sector(const struct reading *reading, size_t at, size_t end)
 {
-	while (at < reading->size) {
-		size_t end = MIN((at / PAGE + 1) * PAGE, reading->size);
+	while (at < end) {
+		size_t next = MIN((at / SECTOR + 1) * SECTOR, end);
 
-		if (end - at >= ZEROS_MIN && is_zero(reading->bytes + at, end - at))
+		if (next - at >= ZEROS_MIN && is_zero(reading->bytes + at, next - at))
 			return true;
-		at = end;
+		at = next;
 	}
 	return false;
 }
 
-/* The record at `at` is not whole. Whether that is a group that was being written when the
- * machine stopped. */
+/* Where the batch ends that all ends with; 0: all ends with something else. The revision in
+ * it may end with zeros. */
+static size_t find_batch_end(const struct reading *reading)
+{
+	size_t last = MIN(reading->end + sizeof(uint64_t) - 1, reading->size);
+
+	for (size_t end = reading->end; end <= last; end++)
+		if (get_suffix(reading->bytes, end))
+			return end;
+	return 0;
+}
+
+/* The record at `at` is not whole: `stop` ended it at reading->at. Whether that is a group
+ * that was being written when the machine stopped. */
 static bool is_torn(const struct reading *reading, size_t at, enum stop stop, bool wrong,
 		    uint64_t sequence)
 {
+	size_t batch_end = find_batch_end(reading);
+
 	/* A file is not made longer before something is written to it. */
-	if (at == 0 && is_zero(reading->bytes, reading->size))
+	if (reading->end == 0)
 		return false;
 	if (has_group_behind(reading, at, sequence))
 		return false;
-	/* What was not written may hold anything, on some file systems. But where the file
-	 * ends with the end of a batch, what says that the record goes on is wrong. */
+	/* What was not written may hold anything, on some file systems. But where all ends
+	 * with the end of a batch, what says that the record goes on is wrong. */
 	if (!wrong)
-		return stop == STOP_ZERO || !get_suffix(reading->bytes, reading->size);
-	return has_unwritten_page(reading, at);
+		return stop == STOP_ZERO || !batch_end;
+	if (batch_end && batch_end < reading->at)
+		return false;
+	return has_unwritten_sector(reading, at, MAX(reading->at, reading->end));
 }
 
 /* ---- A file --------------------------------------------------------------------- */
@@ -329,7 +346,7 @@ static enum wal_state examine_bytes(struct reading *reading, struct progress *pr
 	}
 	/* All those before have another one behind, so that RocksDB checks them. */
 	if (stop == STOP_END) {
-		if (reading->size == 0 || !is_wrong(reading, *ret_offset))
+		if (reading->size == 0 || (reading->end > 0 && !is_wrong(reading, *ret_offset)))
 			return WAL_WHOLE;
 		*progress = before;
 		wrong = true;
@@ -339,6 +356,15 @@ static enum wal_state examine_bytes(struct reading *reading, struct progress *pr
 	}
 	return is_torn(reading, *ret_offset, stop, wrong, progress->next_sequence) ? WAL_TORN :
 										     WAL_DAMAGED;
+}
+
+static size_t find_end(const struct reading *reading)
+{
+	size_t end = reading->size;
+
+	while (end > 0 && !reading->bytes[end - 1])
+		end--;
+	return end;
 }
 
 static void file_name(uint64_t number, char ret[static NAME_SIZE])
@@ -370,6 +396,7 @@ static int examine_file(const char *database, uint64_t number, bool thorough,
 	}
 	reading.bytes = (const guint8 *)g_mapped_file_get_contents(file);
 	reading.size = g_mapped_file_get_length(file);
+	reading.end = find_end(&reading);
 	report->state = examine_bytes(&reading, progress, &offset);
 	report->number = number;
 	report->offset = offset;

@@ -372,6 +372,33 @@ int close(int fd)
 	return NEXT(close)(fd);
 }
 
+/* A duplicate is as good as what it is one of. */
+int fcntl(int fd, int command, ...)
+{
+	va_list args;
+	void *arg;
+	int r;
+
+	va_start(args, command);
+	arg = va_arg(args, void *);
+	va_end(args);
+	r = NEXT(fcntl)(fd, command, arg);
+	if (command == F_DUPFD_CLOEXEC && r >= 0 && r < FILES_MAX && is_store(fd))
+		atomic_store(&fds[r], atomic_load(&fds[fd]));
+	return r;
+}
+
+int fcntl64(int fd, int command, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, command);
+	arg = va_arg(args, void *);
+	va_end(args);
+	return fcntl(fd, command, arg);
+}
+
 ssize_t write(int fd, const void *bytes, size_t size)
 {
 	ssize_t n;

@@ -180,7 +180,7 @@ files_of() { (cd "$1" && find . -type f -printf '%p %s %T@ ' -exec sha256sum {} 
 	for i in 1 2 3 4 5 6; do echo "value $i" >"$MNT/keys/k"; done
 	kill_daemon
 	wal=$(ls -S "$STORE"/db/*.log | head -n 1)
-	size=$(stat -c %s "$wal")
+	size=$(log_in_use "$wal")
 	printf '\377' | dd of="$wal" bs=1 seek=$((size / 2)) conv=notrunc status=none
 	# All but RocksDB's information log.
 	files_of "$STORE" | grep -v '^./db/LOG' >"$BASE/before"

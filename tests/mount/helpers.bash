@@ -275,3 +275,5 @@ end_processes() {
 	done
 }
 
+# log_in_use FILE: the size of a write-ahead log without the zeros that it is ahead of itself
+log_in_use() { cmp -l "$1" /dev/zero 2>/dev/null | awk 'END { print $1 }'; }

@@ -210,7 +210,7 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	umount -l "$MNT"
 	log=$(find "$STORE" -name '*.log' -size +0 | sort | tail -n1)
 	[ -n "$log" ]
-	size=$(stat -c %s "$log")
+	size=$(log_in_use "$log")
 	printf '\377\377\377\377' | dd of="$log" bs=1 seek=$((size / 3)) conv=notrunc status=none
 	run timeout 20 "$COMMITFS" mount "$STORE" "$MNT" 3>&-
 	if [ "$status" = 0 ]; then
@@ -230,7 +230,8 @@ gone_daemon() { eventually 10 stopped "$DAEMON"; }
 	gone_daemon
 	umount -l "$MNT"
 	log=$(find "$STORE" -name '*.log' -size +0 | sort | tail -n1)
-	printf 'half a record' >>"$log"
+	printf 'half a record' |
+		dd of="$log" bs=1 seek="$(log_in_use "$log")" conv=notrunc status=none
 	mount_store
 	is "$(ls "$MNT/keys" | wc -l)" 20
 	unmount_store

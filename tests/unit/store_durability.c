@@ -144,14 +144,22 @@ Test(store_durability, a_clean_close_leaves_an_empty_log)
 {
 	struct store *store;
 	g_autofree char *wal = NULL;
+	struct stat status;
 	gsize size;
 
 	create();
 	store = open_store();
-	cr_expect_eq(put(store, "k", "value"), 0);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(put(store, "k", "value"), 0);
+	wal = find_wal(&size);
+	cr_assert_eq(stat(wal, &status), 0);
+	cr_expect_gt(size, 0);
+	cr_expect_gt(status.st_size, 500000, "no room was made");
+	g_free(wal);
 	store_close(store);
 	wal = find_wal(&size);
-	cr_expect_eq(size, 0);
+	cr_assert_eq(stat(wal, &status), 0);
+	cr_expect_eq(status.st_size, 0);
 }
 
 Test(store_durability, a_killed_writer_loses_nothing_acknowledged)

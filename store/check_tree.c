@@ -62,8 +62,9 @@ static int repair_level(struct tree_check *tree, const struct level *level)
 	key = g_strndup(stored.bytes, stored.size - 1);
 	record->mod_revision = level->listed;
 	batch = rocksdb_writebatch_create();
-	layout_batch_record(tree->check->layout, batch, key, record);
-	r = check_write(tree->check, batch);
+	r = layout_batch_record(tree->check->layout, batch, key, record);
+	if (r == 0)
+		r = check_write(tree->check, batch);
 	rocksdb_writebatch_destroy(batch);
 	return r;
 }

@@ -176,29 +176,33 @@ void commit_finish_records(struct overlay *overlay, struct evaluation *evaluatio
 
 /* ---- Writing -------------------------------------------------------------------- */
 
-static void write_change(const struct layout *layout, rocksdb_writebatch_t *batch,
-			 const struct change *change, uint64_t revision)
+static int write_change(const struct layout *layout, rocksdb_writebatch_t *batch,
+			const struct change *change, uint64_t revision)
 {
 	const struct record *before = change->before;
 	const struct record *after = change->after;
+	int r = 0;
 
 	if (before) {
-		layout_batch_history(layout, batch, change->key, before, revision);
+		r = layout_batch_history(layout, batch, change->key, before, revision);
 		/* A directory and a value are stored under different keys. */
 		if (!after ||
 		    (before->type == RECORD_DIRECTORY) != (after->type == RECORD_DIRECTORY))
 			layout_batch_delete(layout, batch, change->key, before);
 	}
-	if (after)
-		layout_batch_record(layout, batch, change->key, after);
+	if (r == 0 && after)
+		r = layout_batch_record(layout, batch, change->key, after);
+	return r;
 }
 
-void commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
-		  const struct log_entry *commit)
+int commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
+		 const struct log_entry *commit)
 {
-	for (guint i = 0; i < commit->changes->len; i++)
-		write_change(layout, batch, commit->changes->pdata[i], commit->revision);
-	layout_batch_log(layout, batch, commit);
+	int r = 0;
+
+	for (guint i = 0; r == 0 && i < commit->changes->len; i++)
+		r = write_change(layout, batch, commit->changes->pdata[i], commit->revision);
+	return r < 0 ? r : layout_batch_log(layout, batch, commit);
 }
 
 bool commit_grows(const struct log_entry *commit)

@@ -15,9 +15,9 @@ struct log_entry *commit_make(struct overlay *overlay, const struct program *pro
 void commit_finish_records(struct overlay *overlay, struct evaluation *evaluation,
 			   uint64_t revision);
 
-/* Adds everything a commit writes. */
-void commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
-		  const struct log_entry *commit);
+/* Adds everything a commit writes. -ENOMEM: a part of it may have been added. */
+int commit_write(const struct layout *layout, rocksdb_writebatch_t *batch,
+		 const struct log_entry *commit);
 
 /* True when the commit does more than remove. */
 bool commit_grows(const struct log_entry *commit);

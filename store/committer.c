@@ -83,11 +83,28 @@ static uint64_t deleted_revision(void *arg, const char *key)
 	return revision ? revision : history_deleted_revision(&group->local->head.place, key);
 }
 
+/* All of it or, when there is no memory for it, nothing. */
+static int add_to_batch(struct group *group, const struct log_entry *commit)
+{
+	char *error = NULL;
+	int r;
+
+	rocksdb_writebatch_set_save_point(group->batch);
+	r = commit_write(&group->local->layout, group->batch, commit);
+	if (r < 0)
+		rocksdb_writebatch_rollback_to_save_point(group->batch, &error);
+	else
+		rocksdb_writebatch_pop_save_point(group->batch, &error);
+	g_assert(!error); /* there is one */
+	return r;
+}
+
 /* Takes what a program changed on `overlay` into the group. */
 static int add_commit(struct group *group, struct job *job, struct overlay *overlay,
 		      int64_t time_ns)
 {
 	uint64_t revision = group->revision + 1;
+	struct log_place log = group->log;
 	g_autoptr(log_entry) commit = NULL;
 	uint64_t bytes;
 	int r;
@@ -99,12 +116,15 @@ static int add_commit(struct group *group, struct job *job, struct overlay *over
 	bytes = group->bytes + commit_bytes(&group->local->layout, commit);
 	if (!local_has_space(group->free_bytes, bytes, commit_grows(commit)))
 		return -ENOSPC;
-	log_place_next(&group->log, commit);
+	log_place_next(&log, commit);
+	r = add_to_batch(group, commit);
+	if (r < 0)
+		return r;
 	commit_finish_records(overlay, &job->evaluation, revision);
-	commit_write(&group->local->layout, group->batch, commit);
 	if (group->local->layout.sealer)
 		tree_sum_commit(&group->sum, &group->local->layout, commit);
 	overlay_merge(group->overlay, overlay, revision);
+	group->log = log;
 	group->revision = revision;
 	group->bytes = bytes;
 	group->changed = true;

@@ -140,20 +140,23 @@ int layout_decode_log(const struct layout *layout, uint64_t revision, const char
 int layout_decode_log_numbers(const struct layout *layout, uint64_t revision, const char *bytes,
 			      size_t size, struct log_entry *ret);
 
+/* Each adds to `batch`. -ENOMEM, of those that say so: what is to be added is large, and there
+ * is no memory for it; the batch is as it was. What is in meta is not large. */
 void layout_batch_meta(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
 		       uint64_t revision, const void *bytes, size_t size);
 void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
 			 uint64_t number);
-/* Writes one record under its key. */
-void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			 const struct record *record);
-/* Writes one record to the history, superseded at `revision`. */
-void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			  const struct record *record, uint64_t revision);
+/* Writes one record under its key. -ENOMEM. */
+int layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			const struct record *record);
+/* Writes one record to the history, superseded at `revision`. -ENOMEM. */
+int layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			 const struct record *record, uint64_t revision);
 void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
 			 const struct record *record);
-void layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
-		      const struct log_entry *entry);
+/* -ENOMEM. */
+int layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
+		     const struct log_entry *entry);
 
 /* Writes what the iterator is at, of `family`, sealed by the current data key, when it is not.
  * Of an encrypted store. 1: it was written; -EIO: it is damaged, and stays as it is. */

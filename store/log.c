@@ -116,31 +116,43 @@ struct log_place log_place_after(const struct log_entry *entry)
 
 /* ---- Encoding ------------------------------------------------------------------- */
 
-static void append_text(GByteArray *bytes, const char *text)
+static size_t text_size(const char *text)
 {
-	guint8 length[sizeof(uint16_t)];
-	size_t size = text ? strlen(text) : 0;
-
-	size = MIN(size, UINT16_MAX);
-	encode_u16(length, (uint16_t)size);
-	g_byte_array_append(bytes, length, sizeof(length));
-	g_byte_array_append(bytes, (const guint8 *)text, (guint)size);
+	return text ? MIN(strlen(text), UINT16_MAX) : 0;
 }
 
-static void append_change(GByteArray *bytes, const struct change *change)
+static guint8 *encode_text(guint8 *at, const char *text)
 {
-	guint8 kind = (guint8)change->kind;
+	size_t size = text_size(text);
 
-	g_byte_array_append(bytes, &kind, 1);
-	append_text(bytes, change->key);
+	at = encode_u16(at, (uint16_t)size);
+	if (size)
+		memcpy(at, text, size);
+	return at + size;
+}
+
+static size_t encoded_size(const struct log_entry *entry)
+{
+	size_t size = LOG_NUMBERS_SIZE + 3 * sizeof(uint16_t) + text_size(entry->id) +
+		      text_size(entry->command) + text_size(entry->message);
+
+	for (guint i = 0; i < entry->changes->len; i++) {
+		const struct change *change = entry->changes->pdata[i];
+
+		if (change->kind != CHANGE_TOUCH)
+			size += 1 + sizeof(uint16_t) + text_size(change->key);
+	}
+	return size;
 }
 
 GBytes *log_encode(const struct log_entry *entry)
 {
-	GByteArray *bytes = g_byte_array_new();
-	guint8 head[LOG_NUMBERS_SIZE];
-	guint8 *at = head;
+	size_t size = encoded_size(entry);
+	guint8 *bytes = g_try_malloc(size);
+	guint8 *at = bytes;
 
+	if (!bytes)
+		return NULL;
 	at = encode_u8(at, LOG_FORMAT);
 	at = encode_u8(at, 0);
 	at = encode_u64(at, (uint64_t)entry->time_ns);
@@ -150,18 +162,20 @@ GBytes *log_encode(const struct log_entry *entry)
 	at = encode_u64(at, entry->line_offset);
 	at = encode_u32(at, entry->line_size);
 	at = encode_u64(at, entry->clock_revision);
-	g_assert(at == head + sizeof(head));
-	g_byte_array_append(bytes, head, sizeof(head));
-	append_text(bytes, entry->id);
-	append_text(bytes, entry->command);
-	append_text(bytes, entry->message);
+	g_assert(at == bytes + LOG_NUMBERS_SIZE);
+	at = encode_text(at, entry->id);
+	at = encode_text(at, entry->command);
+	at = encode_text(at, entry->message);
 	for (guint i = 0; i < entry->changes->len; i++) {
 		const struct change *change = entry->changes->pdata[i];
 
-		if (change->kind != CHANGE_TOUCH)
-			append_change(bytes, change);
+		if (change->kind == CHANGE_TOUCH)
+			continue;
+		at = encode_u8(at, (guint8)change->kind);
+		at = encode_text(at, change->key);
 	}
-	return g_byte_array_free_to_bytes(bytes);
+	g_assert(at == bytes + size);
+	return g_bytes_new_take(bytes, size);
 }
 
 /* ---- Decoding ------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ struct log_place log_place_after(const struct log_entry *entry);
 /* The numbers of an entry come first, and are so many bytes. */
 #define LOG_NUMBERS_SIZE 42
 
+/* NULL: there is no memory for it. */
 GBytes *log_encode(const struct log_entry *entry);
 /* -EIO: it is damaged. */
 int log_decode(uint64_t revision, const void *data, size_t size, struct log_entry **ret);

@@ -163,11 +163,12 @@ static int log_loss(struct local *local, const char *why)
 		return r;
 	commit = make_commit(local, &last, why);
 	batch = rocksdb_writebatch_create();
-	commit_write(layout, batch, commit);
+	r = commit_write(layout, batch, commit);
 	layout_batch_number(layout, batch, META_REVISION, commit->revision);
 	if (layout->sealer)
 		tree_sum_write(&sum, layout, batch, commit->revision);
-	r = layout_write(layout, batch, true);
+	if (r == 0)
+		r = layout_write(layout, batch, true);
 	rocksdb_writebatch_destroy(batch);
 	if (r < 0)
 		return r;

@@ -111,8 +111,9 @@ static int fill_layout(const struct layout *layout, const char *id)
 	layout_batch_number(layout, batch, META_REVISION, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OLDEST, FIRST_REVISION);
 	layout_batch_number(layout, batch, META_OPENED, 0);
-	commit_write(layout, batch, commit);
-	r = layout_write(layout, batch, true);
+	r = commit_write(layout, batch, commit);
+	if (r == 0)
+		r = layout_write(layout, batch, true);
 	rocksdb_writebatch_destroy(batch);
 	return r;
 }

@@ -113,9 +113,10 @@ static int forget_value(struct purge *purge, const rocksdb_iterator_t *iterator,
 	if (r < 0 || record->size_bytes == 0)
 		return r;
 	record->purged = true;
-	layout_batch_history(layout, arg, purge->key, record, superseded);
-	purge->progress.records_removed++;
-	return 0;
+	r = layout_batch_history(layout, arg, purge->key, record, superseded);
+	if (r == 0)
+		purge->progress.records_removed++;
+	return r;
 }
 
 static int forget_values(struct purge *purge)
@@ -184,11 +185,14 @@ static int blank_entry(const struct log_entry *entry, void *arg)
 	struct purge *purge = blanking->purge;
 	struct log_entry copy = *entry;
 	g_autofree char *message = blank_message(entry->message, blanking->secrets);
+	int r;
 
 	blanking->next = entry->revision + 1;
 	if (message) {
 		copy.message = message;
-		layout_batch_log(&purge->local->layout, blanking->batch, &copy);
+		r = layout_batch_log(&purge->local->layout, blanking->batch, &copy);
+		if (r < 0)
+			return r;
 		purge->first_blanked = purge->first_blanked ? purge->first_blanked :
 							      entry->revision;
 		purge->last_blanked = entry->revision;

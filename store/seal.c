@@ -1,6 +1,7 @@
 /* Boxes: see seal.h for their form. Data keys are in data_keys.c. */
 #include "store/seal.h"
 
+#include "store/bytes.h"
 #include "store/codec.h"
 #include "store/data_keys.h"
 
@@ -66,11 +67,13 @@ guint8 *seal_close(const struct sealer *sealer, const struct seal_place *place, 
 				       .tail_size = tail.size };
 	const guint8 *key = data_keys_find(sealer->keys, sealed.key_id);
 	size_t size = SEAL_HEAD_EXTRA + head.size + (tail.bytes ? SEAL_TAIL_EXTRA + tail.size : 0);
-	guint8 *stored = g_malloc(size);
+	guint8 *stored = size < BYTES_LARGE ? g_malloc(size) : g_try_malloc(size);
 	guint8 nonces[2][NONCE_SIZE];
 	struct binding binding;
 	guint8 *at;
 
+	if (!stored)
+		return NULL;
 	*ret_size = size;
 	randombytes_buf(nonces, sizeof(nonces));
 	at = encode_u32(stored, sealed.key_id);

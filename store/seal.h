@@ -40,7 +40,8 @@ struct seal_text {
 	size_t size;
 };
 
-/* Seals with the current data key: *ret_size bytes, which the caller frees. */
+/* Seals with the current data key: *ret_size bytes, which the caller frees. NULL: they are
+ * large (BYTES_LARGE), and there is no memory for them. */
 guint8 *seal_close(const struct sealer *sealer, const struct seal_place *place, uint64_t revision,
 		   struct seal_text head, struct seal_text tail, size_t *ret_size);
 

@@ -232,7 +232,9 @@ static int open_meta(const struct sealer *sealer, struct seal_text key, struct s
 	if (stored.size < SEAL_HEAD_EXTRA)
 		return -EIO;
 	size = stored.size - SEAL_HEAD_EXTRA;
-	plain = g_malloc(size + 1);
+	plain = g_try_malloc(size + 1);
+	if (!plain)
+		return -ENOMEM;
 	r = seal_open_head(sealer, &place, stored, plain, size, &sealed);
 	if (r < 0)
 		return r;
@@ -354,22 +356,26 @@ int layout_list_meta(const struct layout *layout, const char *prefix, layout_met
 
 /* ---- Writing -------------------------------------------------------------------- */
 
-/* Puts what was superseded at place->superseded (0: nothing was), and what is sealed. */
-static void put_sealed(const struct layout *layout, rocksdb_writebatch_t *batch,
-		       const struct seal_place *place, uint64_t revision, struct seal_text head,
-		       struct seal_text tail)
+/* Puts what was superseded at place->superseded (0: nothing was), and what is sealed.
+ * -ENOMEM. */
+static int put_sealed(const struct layout *layout, rocksdb_writebatch_t *batch,
+		      const struct seal_place *place, uint64_t revision, struct seal_text head,
+		      struct seal_text tail)
 {
 	char superseded[sizeof(uint64_t)];
-	size_t sealed_size;
+	size_t sealed_size = 0;
 	g_autofree guint8 *sealed =
 		seal_close(layout->sealer, place, revision, head, tail, &sealed_size);
 	const char *keys[] = { place->key };
 	const char *parts[] = { superseded, (const char *)sealed };
 	size_t sizes[] = { place->family == FAMILY_HISTORY ? sizeof(superseded) : 0, sealed_size };
 
+	if (!sealed)
+		return -ENOMEM;
 	layout_encode_number(place->superseded, superseded);
 	rocksdb_writebatch_putv_cf(batch, layout->families[place->family], 1, keys,
 				   &place->key_size, 2, parts, sizes);
+	return 0;
 }
 
 void layout_batch_meta(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
@@ -378,9 +384,10 @@ void layout_batch_meta(const struct layout *layout, rocksdb_writebatch_t *batch,
 	const struct seal_text key = { name, strlen(name) };
 	const struct seal_place place = place_of(FAMILY_META, key);
 
+	g_assert(size < BYTES_LARGE - SEAL_HEAD_EXTRA);
 	if (layout->sealer && !is_never_sealed(name))
-		put_sealed(layout, batch, &place, revision, (struct seal_text){ bytes, size },
-			   no_text());
+		(void)put_sealed(layout, batch, &place, revision, (struct seal_text){ bytes, size },
+				 no_text()); /* not large */
 	else
 		rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], name, key.size,
 					  bytes, size);
@@ -411,8 +418,8 @@ static void put_plain(const struct layout *layout, rocksdb_writebatch_t *batch,
 				   &place->key_size, 3, parts, sizes);
 }
 
-static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch,
-		      const struct seal_place *place, const struct record *record)
+static int batch_put(const struct layout *layout, rocksdb_writebatch_t *batch,
+		     const struct seal_place *place, const struct record *record)
 {
 	guint8 header[RECORD_HEADER_SIZE];
 	const struct seal_text head = { header, sizeof(header) };
@@ -426,24 +433,24 @@ static void batch_put(const struct layout *layout, rocksdb_writebatch_t *batch,
 			value.bytes = ""; /* empty, but there */
 	}
 	if (layout->sealer)
-		put_sealed(layout, batch, place, record_last_revision(record), head, value);
-	else
-		put_plain(layout, batch, place, head, value);
+		return put_sealed(layout, batch, place, record_last_revision(record), head, value);
+	put_plain(layout, batch, place, head, value);
+	return 0;
 }
 
-void layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			 const struct record *record)
+int layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			const struct record *record)
 {
 	struct stored_key stored;
 	struct seal_place place;
 
 	stored_key_set(&stored, key, record->type == RECORD_DIRECTORY);
 	place = place_of(FAMILY_KEYS, (struct seal_text){ stored.bytes, stored.size });
-	batch_put(layout, batch, &place, record);
+	return batch_put(layout, batch, &place, record);
 }
 
-void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
-			  const struct record *record, uint64_t revision)
+int layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
+			 const struct record *record, uint64_t revision)
 {
 	struct stored_key stored;
 	struct seal_place place;
@@ -452,7 +459,7 @@ void layout_batch_history(const struct layout *layout, rocksdb_writebatch_t *bat
 	stored_key_add_revision(&stored, record_last_revision(record));
 	place = place_of(FAMILY_HISTORY, (struct seal_text){ stored.bytes, stored.size });
 	place.superseded = revision;
-	batch_put(layout, batch, &place, record);
+	return batch_put(layout, batch, &place, record);
 }
 
 void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
@@ -465,8 +472,8 @@ void layout_batch_delete(const struct layout *layout, rocksdb_writebatch_t *batc
 				     stored.size);
 }
 
-void layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
-		      const struct log_entry *entry)
+int layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
+		     const struct log_entry *entry)
 {
 	g_autoptr(GBytes) encoded = log_encode(entry);
 	char key[sizeof(uint64_t)];
@@ -475,15 +482,18 @@ void layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
 	const guint8 *bytes;
 	gsize size;
 
+	if (!encoded)
+		return -ENOMEM;
 	bytes = g_bytes_get_data(encoded, &size);
 	layout_encode_number(entry->revision, key);
 	if (layout->sealer)
-		put_sealed(layout, batch, &place, entry->revision,
-			   (struct seal_text){ bytes, LOG_NUMBERS_SIZE },
-			   (struct seal_text){ bytes + LOG_NUMBERS_SIZE, size - LOG_NUMBERS_SIZE });
-	else
-		rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_LOG], key, sizeof(key),
-					  (const char *)bytes, size);
+		return put_sealed(layout, batch, &place, entry->revision,
+				  (struct seal_text){ bytes, LOG_NUMBERS_SIZE },
+				  (struct seal_text){ bytes + LOG_NUMBERS_SIZE,
+						      size - LOG_NUMBERS_SIZE });
+	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_LOG], key, sizeof(key),
+				  (const char *)bytes, size);
+	return 0;
 }
 
 /* ---- Writing anew --------------------------------------------------------------- */
@@ -507,9 +517,9 @@ static int reseal(const struct layout *layout, rocksdb_writebatch_t *batch,
 	}
 	if (r < 0)
 		return r;
-	put_sealed(layout, batch, place, sealed.revision, (struct seal_text){ head, head_size },
-		   (struct seal_text){ tail, sealed.tail_size });
-	return 1;
+	r = put_sealed(layout, batch, place, sealed.revision, (struct seal_text){ head, head_size },
+		       (struct seal_text){ tail, sealed.tail_size });
+	return r < 0 ? r : 1;
 }
 
 int layout_batch_resealed(const struct layout *layout, rocksdb_writebatch_t *batch,

@@ -6,10 +6,7 @@
 load ../mount/helpers
 load shim
 
-setup_file() {
-	base_directory
-	"$COMMITFS" init "$STORE"
-}
+setup_file() { base_directory; }
 
 teardown_file() {
 	DAEMON=$(cat "$BASE/daemon")
@@ -18,23 +15,37 @@ teardown_file() {
 	rm -rf --one-file-system "$BASE"
 }
 
-@test "what there is no memory for is refused, and nothing is lost" {
-	local control=$BASE/memory
+# fail_allocations STEP MOUNT-OPTION...
+fail_allocations() {
+	local control=$BASE/memory step=$1
+	shift
 	head -c 12 /dev/zero >"$control"
 	# A sanitizer's allocator is behind the library, not before it.
 	RUNNER="env LD_PRELOAD=$CRASH_HELPERS/libmemory_shim.so COMMITFS_MEMORY=$control
-		ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0" mount_store
+		ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0" mount_store "$@"
 	echo "$DAEMON" >"$BASE/daemon"
 	run timeout 300 "$PYTHON" "$BATS_TEST_DIRNAME/allocations.py" "$MNT" "$control" \
-		"$([ -n "${COMMITFS_FULL:-}" ] && echo 1 || echo 17)"
+		"$([ -n "${COMMITFS_FULL:-}" ] && echo 1 || echo "$step")"
 	[ $status = 0 ] || fail "$output"
 	echo "# $output" >&3
 	running "$DAEMON" || fail "the daemon is gone"
 	local one
 	one=$(sha256sum "$MNT/keys/w/one" "$MNT/keys/w/t" "$MNT/keys/w/big")
 	unmount_store
-	check_killed_store
-	plain_mount
+	run -0 "$COMMITFS" check "$@" "$STORE"
+	mount_store "$@"
 	is "$(sha256sum "$MNT/keys/w/one" "$MNT/keys/w/t" "$MNT/keys/w/big")" "$one"
-	end_mount
+	unmount_store
+	rm -rf "$STORE"
+}
+
+@test "what there is no memory for is refused, and nothing is lost" {
+	"$COMMITFS" init "$STORE"
+	fail_allocations 17
+}
+
+@test "nor is it where all is encrypted" {
+	"$COMMITFS" key new "$BASE/key"
+	"$COMMITFS" init --key-file="$BASE/key" "$STORE"
+	fail_allocations 29 --key-file="$BASE/key"
 }

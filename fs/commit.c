@@ -218,7 +218,23 @@ void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void 
 	when_told_within(notifier, TELL_WAIT_US, done, arg);
 }
 
+static void forget_name_locked(struct fs *fs, const struct node *node)
+{
+	notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
+}
+
 /* ---- Attributes ----------------------------------------------------------------- */
+
+void attributes_forget(struct fs *fs, uint64_t id)
+{
+	fuse_lowlevel_notify_inval_inode(fs->session, id, -1, 0);
+}
+
+static void attributes_forget_all(struct fs *fs, const GArray *ids)
+{
+	for (guint i = 0; i < ids->len; i++)
+		attributes_forget(fs, g_array_index(ids, uint64_t, i));
+}
 
 void attributes_merge(struct attributes *into, const struct attributes *changes)
 {
@@ -353,7 +369,7 @@ static void vanished_locked(struct seen *seen, const struct change *change, stru
 		node->moved_to = g_strdup(find_created(seen->commit, node->ino));
 	if (node->moved_to)
 		g_ptr_array_add(seen->fs->nodes.moved, node);
-	notifier_forget_name(seen->fs->notifier, node->parent->id, node->name, node->id);
+	forget_name_locked(seen->fs, node);
 	node_detach_locked(&seen->fs->nodes, node, NODE_STALE);
 }
 
@@ -442,9 +458,7 @@ void commit_seen(const struct log_entry *commit, void *arg)
 
 	view_commit_seen(seen.fs->live->view, commit);
 	table_follows(&seen, commit);
-	for (guint i = 0; i < seen.directories->len; i++)
-		fuse_lowlevel_notify_inval_inode(
-			seen.fs->session, g_array_index(seen.directories, uint64_t, i), -1, 0);
+	attributes_forget_all(seen.fs, seen.directories);
 	g_array_unref(seen.directories);
 	g_free(seen.parent_key);
 	if (!commit->revision)
@@ -476,13 +490,6 @@ static struct node *find_transaction_locked(struct fs *fs, struct txn *txn, stru
 	return directory;
 }
 
-static void invalidate_attributes(struct fs *fs, const GArray *ids)
-{
-	for (guint i = 0; i < ids->len; i++)
-		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
-						 0);
-}
-
 /* The names below the top of the tree take what lies below them along. */
 static void collect_tree_locked(struct fs *fs, struct node *top, GArray *ids)
 {
@@ -494,7 +501,7 @@ static void collect_tree_locked(struct fs *fs, struct node *top, GArray *ids)
 			notifier_forget_pages(fs->pages, node->id);
 		if (node->parent && node->state == NODE_LIVE &&
 		    (node->parent == top || node->handles > 0))
-			notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
+			forget_name_locked(fs, node);
 	}
 }
 
@@ -510,12 +517,7 @@ void tree_ended(struct fs *fs, struct txn *txn)
 	if (top)
 		collect_tree_locked(fs, top, ids);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	invalidate_attributes(fs, ids);
-}
-
-static void forget_name_locked(struct fs *fs, const struct node *node)
-{
-	notifier_forget_name(fs->notifier, node->parent->id, node->name, node->id);
+	attributes_forget_all(fs, ids);
 }
 
 /* Whether all nodes of the tree are in the new round what they were in the last one, but for
@@ -585,7 +587,7 @@ static void keep_or_forget(struct fs *fs, struct node *node, bool same)
 	    (!keep || (node->type != RECORD_DIRECTORY && node->handles > 0)))
 		forget_name_locked(fs, node);
 	pthread_mutex_unlock(&fs->nodes.lock);
-	fuse_lowlevel_notify_inval_inode(fs->session, node->id, -1, 0);
+	attributes_forget(fs, node->id);
 }
 
 static void begin_round(struct fs *fs, struct node *top, const struct tree_round *now)
@@ -603,39 +605,35 @@ static void begin_round(struct fs *fs, struct node *top, const struct tree_round
 		node_unref(&fs->nodes, g_ptr_array_index(nodes, i));
 	}
 	if (!same && !is_as_known(fs, top))
-		fuse_lowlevel_notify_inval_inode(fs->session, top->id, -1, 0);
+		attributes_forget(fs, top->id);
 	pthread_mutex_lock(&fs->nodes.lock);
 	if (now->round > tree->verified.round)
 		tree->verified = *now;
 	pthread_mutex_unlock(&fs->nodes.lock);
 }
 
-/* The top of the tree of `txn`, held; NULL: the kernel does not know it. */
-static struct node *hold_top(struct fs *fs, struct txn *txn)
+/* The top of the tree of `txn`, held; NULL: the kernel does not know it. What the next round
+ * reshapes, which may be before all is told, counts for the one behind it. */
+static struct node *hold_top(struct fs *fs, struct txn *txn, struct tree_round *ret)
 {
 	struct node *top;
 
 	pthread_mutex_lock(&fs->nodes.lock);
 	find_transaction_locked(fs, txn, &top);
-	if (top)
+	if (top) {
 		top->refs++;
+		ret->reshaped = top->tree->reshaped;
+	}
 	pthread_mutex_unlock(&fs->nodes.lock);
 	return top;
 }
 
 int tree_new_round(struct fs *fs, struct txn *txn, txn_round_fn *begin)
 {
-	struct node *top = hold_top(fs, txn);
 	struct tree_round now;
-	int r;
+	struct node *top = hold_top(fs, txn, &now);
+	int r = begin(txn);
 
-	/* What the new round reshapes, which may be before all is told, counts for the next. */
-	if (top) {
-		pthread_mutex_lock(&fs->nodes.lock);
-		now.reshaped = top->tree->reshaped;
-		pthread_mutex_unlock(&fs->nodes.lock);
-	}
-	r = begin(txn);
 	/* The writes that a rebase keeps are of an earlier round, and go with the next restart. */
 	if (r == 0 && top && begin == txn_rebase)
 		tree_note_reshaped(fs, top->tree);

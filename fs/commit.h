@@ -55,6 +55,9 @@ void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void 
  * of a transaction, which must not find names of the old one. */
 void tree_when_told(struct fs *fs, notifier_done_fn *done, void *arg);
 
+/* The kernel shall ask for the attributes of a node again. Never waits. */
+void attributes_forget(struct fs *fs, uint64_t id);
+
 /* Attributes as stat(2) shows them, and changes of them. */
 void attributes_merge(struct attributes *into, const struct attributes *changes);
 void attributes_show(const struct attributes *changes, struct stat *attributes);

@@ -1,6 +1,6 @@
-/* Control files. Direct I/O, size 0 and long attributes but for the log; a handle's text is made at a READ
- * from its beginning and then stays, since shells read byte by byte. Actions happen inside
- * WRITE, where a shell sees their error. */
+/* Control files. Direct I/O, size 0 and long attributes but for the log. A handle's text is made
+ * at a READ from its beginning and then stays, since shells read byte by byte. Actions happen
+ * inside WRITE, where a shell sees their error. */
 #include "fs/control.h"
 
 #include "fs/audit.h"

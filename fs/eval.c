@@ -263,8 +263,9 @@ static GString *explain_refused(const struct eval *eval, int refused)
 }
 
 /* Runs what was collected; nobody else does, since the state is EVAL_RUNNING. */
-static void run_text(struct eval *eval)
+static void run_text(void *arg)
 {
+	struct eval *eval = arg;
 	struct run *run = g_new0(struct run, 1);
 	struct program *program = NULL;
 	GString *errors = NULL;
@@ -302,15 +303,10 @@ static bool may_take_long(struct eval *eval)
 	return may;
 }
 
-static void run_held(void *arg)
-{
-	run_text(arg);
-}
-
 static void start(struct eval *eval)
 {
 	if (may_take_long(eval))
-		gate_run(eval->fs->gate, eval->opener->uid, run_held, eval);
+		gate_run(eval->fs->gate, eval->opener->uid, run_text, eval);
 	else
 		run_text(eval);
 }

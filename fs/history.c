@@ -5,17 +5,22 @@
 
 #define NUMBER "%" G_GUINT64_FORMAT
 
+/* Takes `key`, which reads are of from now on. */
+static void keep_key(struct handle *handle, char *key)
+{
+	pthread_mutex_lock(&handle->lock);
+	g_free(handle->key);
+	handle->key = key;
+	pthread_mutex_unlock(&handle->lock);
+}
+
 void act_history(struct handle *handle, fuse_req_t req, const char *data, size_t size)
 {
 	g_autofree char *key = NULL;
 	int r = text_parse_key(data, size, &key);
 
-	if (r == 0) {
-		pthread_mutex_lock(&handle->lock);
-		g_free(handle->key);
-		handle->key = g_steal_pointer(&key);
-		pthread_mutex_unlock(&handle->lock);
-	}
+	if (r == 0)
+		keep_key(handle, g_steal_pointer(&key));
 	control_reply_written(req, size, r);
 }
 
@@ -122,12 +127,8 @@ void act_record(struct handle *handle, fuse_req_t req, const char *data, size_t 
 		r = -EINVAL;
 	if (r == 0)
 		r = hold_revision(handle, revision);
-	if (r == 0) {
-		pthread_mutex_lock(&handle->lock);
-		g_free(handle->key);
-		handle->key = g_steal_pointer(&key);
-		pthread_mutex_unlock(&handle->lock);
-	}
+	if (r == 0)
+		keep_key(handle, g_steal_pointer(&key));
 	control_reply_written(req, size, r);
 }
 

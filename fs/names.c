@@ -172,7 +172,7 @@ static bool expects_entries(struct fs *fs, const struct node *directory)
 	bool expects;
 
 	pthread_mutex_lock(&fs->nodes.lock);
-	expects = node_has_reserved_children_locked(&fs->nodes, directory);
+	expects = directory->reserved > 0;
 	pthread_mutex_unlock(&fs->nodes.lock);
 	return expects;
 }
@@ -190,7 +190,7 @@ double tree_attribute_timeout(struct fs *fs, const struct node *node, gint epoch
 void tree_recheck(struct fs *fs, uint64_t id, gint epoch)
 {
 	if (g_atomic_int_get(&fs->directory_epoch) != epoch)
-		fuse_lowlevel_notify_inval_inode(fs->session, id, -1, 0);
+		attributes_forget(fs, id);
 }
 
 /* ---- Looking up ----------------------------------------------------------------- */
@@ -598,8 +598,7 @@ static bool holds_reserved_names(struct fs *fs, struct node *parent, const char 
 
 	pthread_mutex_lock(&fs->nodes.lock);
 	node = node_child_locked(&fs->nodes, parent, name);
-	holds = node && node->type == RECORD_DIRECTORY &&
-		node_has_reserved_children_locked(&fs->nodes, node);
+	holds = node && node->reserved > 0;
 	pthread_mutex_unlock(&fs->nodes.lock);
 	return holds;
 }

@@ -141,9 +141,19 @@ static void unlist_locked(struct node_table *table, struct node *node)
 {
 	GHashTable *names = names_of(table, node);
 
-	if (names && node->parent && g_hash_table_lookup(names, node) == node)
+	if (names && node->parent && g_hash_table_lookup(names, node) == node) {
 		g_hash_table_remove(names, node);
+		node->parent->reserved -= node->state == NODE_RESERVED;
+	}
 	g_hash_table_remove(table->past, node);
+}
+
+static void list_locked(struct node_table *table, struct node *node)
+{
+	GHashTable *names = names_of(table, node);
+
+	if (names && g_hash_table_add(names, node))
+		node->parent->reserved += node->state == NODE_RESERVED;
 }
 
 /* Frees it, and its ancestors that only it held, when nobody needs it. */
@@ -263,7 +273,7 @@ struct node *node_obtain_control(struct node_table *table, struct node *parent, 
 		node = node_new_locked(table, NODE_CONTROL, parent, name);
 		node->control = control;
 		node->txn = txn ? txn_ref(txn) : NULL;
-		g_hash_table_add(table->children, node);
+		list_locked(table, node);
 	}
 	node->lookups++;
 	pthread_mutex_unlock(&table->lock);
@@ -333,7 +343,7 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 		node = node_new_locked(table, in->kind, parent, name);
 		enter_tree_locked(node, in, record);
 		node_renew_locked(node, round, record);
-		g_hash_table_add(table->children, node);
+		list_locked(table, node);
 	}
 	if (in->kind == NODE_PAST && !parent->tree)
 		g_hash_table_add(table->past, node);
@@ -359,7 +369,7 @@ int node_reserve(struct node_table *table, struct node *parent, const char *name
 		node->state = NODE_RESERVED;
 		enter_tree_locked(node, parent->tree, template);
 		node->template = record_ref(template);
-		g_hash_table_add(table->reserved, node);
+		list_locked(table, node);
 	}
 	node->lookups++;
 	pthread_mutex_unlock(&table->lock);
@@ -374,18 +384,6 @@ void node_give_up(struct node_table *table, struct node *node)
 	node->lookups--;
 	drop_locked(table, node);
 	pthread_mutex_unlock(&table->lock);
-}
-
-bool node_has_reserved_children_locked(struct node_table *table, const struct node *parent)
-{
-	GHashTableIter iter;
-	struct node *node;
-	bool found = false;
-
-	g_hash_table_iter_init(&iter, table->reserved);
-	while (!found && g_hash_table_iter_next(&iter, (void **)&node, NULL))
-		found = node->parent == parent;
-	return found;
 }
 
 struct node *node_find_locked(struct node_table *table, struct node *root, const char *key)
@@ -432,8 +430,7 @@ static void place_locked(struct node_table *table, struct node *node, struct nod
 	parent->refs++;
 	old_parent->refs--;
 	drop_locked(table, old_parent);
-	if (names_of(table, node))
-		g_hash_table_add(names_of(table, node), node);
+	list_locked(table, node);
 }
 
 void node_move_locked(struct node_table *table, struct node *node, struct node *parent,
@@ -457,8 +454,8 @@ void node_exchange_locked(struct node_table *table, struct node *a, struct node 
 	a->name = b->name;
 	b->parent = parent;
 	b->name = name;
-	g_hash_table_add(table->children, a);
-	g_hash_table_add(table->children, b);
+	list_locked(table, a);
+	list_locked(table, b);
 }
 
 void node_settle_locked(struct node_table *table, struct node *node)
@@ -471,7 +468,7 @@ void node_settle_locked(struct node_table *table, struct node *node)
 	node->state = NODE_LIVE;
 	node->replaces = false;
 	g_clear_pointer(&node->template, record_unref);
-	g_hash_table_add(table->children, node);
+	list_locked(table, node);
 }
 
 /* ---- Keys ----------------------------------------------------------------------- */

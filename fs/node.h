@@ -89,6 +89,7 @@ struct node {
 	uint64_t pages_round;	    /* in a transaction: of what the page cache may hold */
 	struct known known;	    /* in a transaction: in this round */
 	guint handles;		    /* open ones */
+	guint reserved;		    /* names reserved in it */
 	guint cached;		    /* in a transaction: of these, through the page cache */
 	uint64_t generation;	    /* in a transaction: writes through this node */
 	uint64_t create_revision;   /* live: of the newest record known of it */
@@ -158,7 +159,6 @@ void node_give_up(struct node_table *table, struct node *node);
 /* Under the lock: the child, or the reserved child; NULL: none that is known. */
 struct node *node_child_locked(struct node_table *table, struct node *parent, const char *name);
 struct node *node_reserved_locked(struct node_table *table, struct node *parent, const char *name);
-bool node_has_reserved_children_locked(struct node_table *table, const struct node *parent);
 /* Under the lock: the node of a key of the live tree below `root`, or NULL. */
 struct node *node_find_locked(struct node_table *table, struct node *root, const char *key);
 /* Under the lock: takes it out of its directory, for good. */

@@ -225,7 +225,7 @@ void past_getattr(struct fs *fs, fuse_req_t req, struct node *node)
 
 	fuse_reply_attr(req, &attributes, timeout);
 	if (g_atomic_int_get(&fs->rights_epoch) != epoch)
-		fuse_lowlevel_notify_inval_inode(fs->session, id, -1, 0);
+		attributes_forget(fs, id);
 }
 
 void past_readlink(struct fs *fs, fuse_req_t req, struct node *node)

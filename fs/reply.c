@@ -159,13 +159,10 @@ void handle_free(struct handle *handle)
 /* Of the value that it holds from the open on. */
 static uint64_t value_size(const struct handle *handle)
 {
-	GBytes *value = handle->session ? session_value(handle->session) :
-			handle->value	? g_bytes_ref(handle->value) :
-					  NULL;
-	uint64_t size = value ? g_bytes_get_size(value) : 0;
+	uint64_t size = handle->session ? session_size(handle->session) :
+			handle->value	? g_bytes_get_size(handle->value) :
+					  0;
 
-	if (value)
-		g_bytes_unref(value);
 	if (handle->record && handle->record->value)
 		size += g_bytes_get_size(handle->record->value);
 	return size;

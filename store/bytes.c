@@ -42,16 +42,12 @@ bool large_resize(struct large *large, size_t room)
 	return true;
 }
 
-static void free_large(struct large *large)
-{
-	g_free(large->data);
-	g_free(large);
-}
-
 void large_free(struct large *large)
 {
-	if (large)
-		free_large(large);
+	if (!large)
+		return;
+	g_free(large->data);
+	g_free(large);
 }
 
 /* A GBytes is gone. */
@@ -66,7 +62,7 @@ static void forget(gpointer data)
 	last = large->values == 0 && large->lookers == 0;
 	pthread_mutex_unlock(&lock);
 	if (last)
-		free_large(large);
+		large_free(large);
 }
 
 static void remember_locked(struct large *large)

@@ -1,10 +1,10 @@
-/* Entries are written in batches without a log, and compacted only by being read. */
+/* Entries are written in batches without a log; RocksDB keeps them sorted. */
 #include "store/sorter.h"
 
+#include "store/files.h"
 #include "store/layout.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
 
 #define BATCH_ENTRIES 1000
 
@@ -53,15 +53,11 @@ int sorter_new(struct sorter **ret)
 
 void sorter_free(struct sorter *sorter)
 {
-	char *error = NULL;
-
 	if (!sorter)
 		return;
 	if (sorter->db)
 		rocksdb_close(sorter->db);
-	rocksdb_destroy_db(sorter->options, sorter->path, &error);
-	rocksdb_free(error);
-	g_rmdir(sorter->path);
+	files_remove_tree(sorter->path);
 	rocksdb_writebatch_destroy(sorter->batch);
 	rocksdb_writeoptions_destroy(sorter->unlogged);
 	rocksdb_options_destroy(sorter->options);

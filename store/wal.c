@@ -6,6 +6,7 @@
  * is missed, which is more than checksums can do. */
 #include "store/wal.h"
 
+#include "store/files.h"
 #include "store/seal.h"
 #include "store/tree_sum.h"
 
@@ -471,23 +472,17 @@ int wal_examine(const char *database, bool thorough, uint64_t before, struct wal
 
 /* ---- Cutting -------------------------------------------------------------------- */
 
-static int sync_path(const char *path)
+static int cut_file(const char *path, uint64_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int r;
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int r = 0;
 
 	if (fd < 0)
 		return -errno;
-	r = fsync(fd) < 0 ? -errno : 0;
+	if (ftruncate(fd, (off_t)size) < 0 || fsync(fd) < 0)
+		r = -errno;
 	close(fd);
 	return r;
-}
-
-static int cut_file(const char *path, uint64_t size)
-{
-	if (truncate(path, (off_t)size) < 0)
-		return -errno;
-	return sync_path(path);
 }
 
 int wal_forgive(const char *database, const struct wal_report *report)
@@ -544,6 +539,6 @@ int wal_give_up(const char *database, const char *lost, const struct wal_report 
 			r = cut_file(from, report->offset);
 	}
 	if (r == 0)
-		r = sync_path(lost);
-	return r < 0 ? r : sync_path(database);
+		r = files_sync_directory(lost);
+	return r < 0 ? r : files_sync_directory(database);
 }

@@ -36,10 +36,13 @@ int files_sync_all(const char *path)
 
 	if (!directory)
 		return -errno;
-	while (r == 0 && (entry = readdir(directory))) {
-		if (entry->d_type == DT_REG)
-			r = sync_at(dirfd(directory), entry->d_name, O_RDONLY);
+	while (r == 0 && (errno = 0, entry = readdir(directory))) {
+		/* Not every file system tells the type. */
+		if (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN)
+			r = sync_at(dirfd(directory), entry->d_name, O_RDONLY | O_NONBLOCK);
 	}
+	if (r == 0)
+		r = -errno;
 	closedir(directory);
 	return r == 0 ? files_sync_directory(path) : r;
 }

@@ -148,16 +148,3 @@ int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes)
 	change_small(value, edits, peak);
 	return 0;
 }
-
-int edits_apply(GBytes *value, const GPtrArray *edits, uint64_t max_bytes, GBytes **ret)
-{
-	int r;
-
-	r = edits_change(&value, edits, max_bytes);
-	if (r < 0) {
-		g_clear_pointer(&value, g_bytes_unref);
-		return r;
-	}
-	*ret = value;
-	return 0;
-}

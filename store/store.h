@@ -317,8 +317,6 @@ bool string_try_reserve(GString *string, size_t more);
  * reference is the only one the memory is changed in place, so that many small writes cost
  * what they write. On an error *value is as it was. -EFBIG: too long. -ENOMEM. */
 int edits_change(GBytes **value, const GPtrArray *edits, uint64_t max_bytes);
-/* As edits_change, into *ret; takes the reference of `value`, which is released on an error. */
-int edits_apply(GBytes *value, const GPtrArray *edits, uint64_t max_bytes, GBytes **ret);
 
 /* Why a program did not do what it says: a compare that did not hold, or an operation
  * that was refused. */

@@ -38,11 +38,17 @@ static int fail(int error, const char *message)
 /* Below the mount it would be a part of what is to be saved. */
 static bool lies_on_mount(const char *directory, const struct mount *mount)
 {
-	g_autofree char *above = g_path_get_dirname(directory);
+	g_autofree char *path = g_strdup(directory);
 	struct stat there, root;
 
-	if (stat(directory, &there) < 0 && stat(above, &there) < 0)
-		return false; /* it cannot be made, which is told then */
+	/* What is missing will lie on what it is made in. */
+	while (stat(path, &there) < 0) {
+		g_autofree char *below = g_steal_pointer(&path);
+
+		path = g_path_get_dirname(below);
+		if (strcmp(path, below) == 0)
+			return false;
+	}
 	return stat(mount->point, &root) == 0 && there.st_dev == root.st_dev;
 }
 

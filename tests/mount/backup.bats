@@ -120,6 +120,8 @@ create() {
 	like "$output" "expected create, list, verify or restore"
 	run -64 "$COMMITFS" backup create "$MNT" "$K/inside"
 	like "$output" "it lies on the mount itself"
+	run -64 "$COMMITFS" backup create "$MNT" "$K/inside/"
+	like "$output" "it lies on the mount itself"
 	run -69 "$COMMITFS" backup create "$BASE" "$B"
 	run -1 "$COMMITFS" backup create "$MNT" "$STORE/.."
 	like "$output" "it is no directory of backups"

@@ -30,8 +30,6 @@ static void print_progress(const char *what, void *arg)
 
 static int print_summary(const char *store, const struct store_check_result *result)
 {
-	uint64_t left = result->problems - result->repaired;
-
 	printf("commitfs: checked '%s' up to revision " NUMBER ": " NUMBER " keys, " NUMBER
 	       " past versions, " NUMBER " commits: ",
 	       store, result->revision, result->keys, result->versions, result->commits);
@@ -44,7 +42,7 @@ static int print_summary(const char *store, const struct store_check_result *res
 		printf(", " NUMBER " of them repaired; check it once more", result->repaired);
 	else if (result->repairable)
 		printf(", " NUMBER " of which --repair puts right", result->repairable);
-	if (left > result->repairable - result->repaired)
+	if (result->problems > result->repairable)
 		fputs("; for the others restore a backup, or mount the store and save what can be "
 		      "read with: commitfs export",
 		      stdout);

@@ -557,7 +557,13 @@ int local_start(struct local *local)
 	committer_init(&local->committer, local, &last);
 	local->committer.sum = sum;
 	r = start_sync(local);
-	return r < 0 ? r : compactor_start(&local->compactor, local);
+	if (r == 0)
+		r = compactor_start(&local->compactor, local);
+	if (r < 0) {
+		stop_sync(local);
+		committer_done(&local->committer);
+	}
+	return r;
 }
 
 static void close_store(struct store *store)

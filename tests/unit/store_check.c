@@ -552,6 +552,45 @@ Test(store_check, a_missing_file_is_found)
 	}
 }
 
+static guint count_threads(void)
+{
+	g_autoptr(GDir) tasks = g_dir_open("/proc/self/task", 0, NULL);
+	guint count = 0;
+
+	while (g_dir_read_name(tasks))
+		count++;
+	return count;
+}
+
+static void expect_not_started(const char *path)
+{
+	struct store_options options;
+	g_autofree char *message = NULL;
+	struct store *store;
+
+	store_options_init(&options);
+	options.path = path;
+	options.sync = STORE_SYNC_INTERVAL;
+	cr_assert_eq(store_open(&options, &store, &message), -EIO);
+}
+
+/* What is left of a compaction is read last, when the threads of a store run already. */
+Test(store_check, a_store_that_does_not_start_leaves_no_thread)
+{
+	const struct damage damage = {
+		.how = COPY, .family = FAMILY_META, .key = "snapshot/n5", .other = META_COMPACTING
+	};
+	g_autofree char *path = copy_good();
+	guint before;
+
+	plant(path, &damage);
+	expect_not_started(path); /* RocksDB has its threads now */
+	before = count_threads();
+	for (int i = 0; i < 3; i++)
+		expect_not_started(path);
+	cr_expect_eq(count_threads(), before);
+}
+
 Test(store_check, an_open_store_is_refused)
 {
 	struct store_check_options options = { 0 };

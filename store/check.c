@@ -380,16 +380,14 @@ static int check_leftovers(struct check *check)
 
 static int read_all(struct check *check)
 {
-	int r;
+	int log, tree;
 
-	r = check_log(check);
-	if (r < 0)
-		return r;
-	if (r == 0)
-		r = check_tree(check);
-	else
-		(void)check_tree(check); /* for what it tells: there is nothing to compare */
-	return r;
+	log = check_log(check);
+	if (log < 0)
+		return log;
+	/* Where the log ends early, for what this tells: there is nothing to compare. */
+	tree = check_tree(check);
+	return tree == 0 ? log : tree;
 }
 
 static int check_agreement(struct check *check)

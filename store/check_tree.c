@@ -231,7 +231,8 @@ static bool open_spans(struct tree_check *tree, struct spans *spans, const char 
 	memcpy(spans->key.bytes, key, size);
 	sought = spans->key;
 	stored_key_add_revision(&sought, UINT64_MAX);
-	spans->history = rocksdb_create_iterator_cf(layout->db, tree->check->read,
+	/* Not check->read: to read ahead is lost on who looks at one key. */
+	spans->history = rocksdb_create_iterator_cf(layout->db, layout->newest,
 						    layout->families[FAMILY_HISTORY]);
 	rocksdb_iter_seek(spans->history, sought.bytes, sought.size);
 	if (layout_get_record(layout, tree->check->read, &spans->key, &head) < 0)

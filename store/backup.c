@@ -30,10 +30,8 @@
 struct shelf {
 	char *path;
 	int lock;
-	char store_id[37];     /* "": it has none yet */
-	GHashTable *revisions; /* id as a pointer -> uint64_t */
-	rocksdb_env_t *env;
-	rocksdb_backup_engine_options_t *options;
+	char store_id[37];		 /* "": it has none yet */
+	GHashTable *revisions;		 /* id as a pointer -> uint64_t */
 	rocksdb_backup_engine_t *engine; /* NULL: not opened */
 };
 
@@ -65,7 +63,31 @@ static int refuse_rocks(char **ret_message, const char *action, const char *path
 	return r;
 }
 
+/* As it is used in names made from it. */
+static char *without_slashes(const char *path)
+{
+	size_t length = strlen(path);
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	return g_strndup(path, length);
+}
+
+/* What was made as `path`, or renamed to it, is there durably. */
+static int sync_above(const char *path)
+{
+	g_autofree char *above = g_path_get_dirname(path);
+
+	return files_sync_directory(above);
+}
+
 /* ---- The list ------------------------------------------------------------------- */
+
+static void note_revision(struct shelf *shelf, uint32_t id, uint64_t revision)
+{
+	g_hash_table_insert(shelf->revisions, GUINT_TO_POINTER(id),
+			    g_memdup2(&revision, sizeof(revision)));
+}
 
 static void read_line(struct shelf *shelf, const char *line)
 {
@@ -75,8 +97,7 @@ static void read_line(struct shelf *shelf, const char *line)
 	if (sscanf(line, "store %36s", shelf->store_id) == 1)
 		return;
 	if (sscanf(line, "backup %u revision " NUMBER, &id, &revision) == 2)
-		g_hash_table_insert(shelf->revisions, GUINT_TO_POINTER(id),
-				    g_memdup2(&revision, sizeof(revision)));
+		note_revision(shelf, id, revision);
 }
 
 static int read_list(struct shelf *shelf, char **ret_message)
@@ -114,12 +135,6 @@ static int write_list(struct shelf *shelf, char **ret_message)
 	return r < 0 ? refuse_errno(ret_message, "write", path, r) : 0;
 }
 
-static void note_revision(struct shelf *shelf, uint32_t id, uint64_t revision)
-{
-	g_hash_table_insert(shelf->revisions, GUINT_TO_POINTER(id),
-			    g_memdup2(&revision, sizeof(revision)));
-}
-
 /* ---- The directory -------------------------------------------------------------- */
 
 /* Waits for what it still does after an error. */
@@ -133,10 +148,6 @@ static void close_engine(struct shelf *shelf)
 static void shelf_close(struct shelf *shelf)
 {
 	close_engine(shelf);
-	if (shelf->options)
-		rocksdb_backup_engine_options_destroy(shelf->options);
-	if (shelf->env)
-		rocksdb_env_destroy(shelf->env);
 	if (shelf->lock >= 0)
 		close(shelf->lock);
 	g_clear_pointer(&shelf->revisions, g_hash_table_unref);
@@ -159,18 +170,21 @@ static int lock_directory(struct shelf *shelf, char **ret_message)
 
 static int open_engine(struct shelf *shelf, char **ret_message)
 {
+	rocksdb_env_t *env = rocksdb_create_default_env();
+	rocksdb_backup_engine_options_t *options =
+		rocksdb_backup_engine_options_create(shelf->path);
 	char *error = NULL;
 
-	shelf->env = rocksdb_create_default_env();
-	shelf->options = rocksdb_backup_engine_options_create(shelf->path);
-	rocksdb_backup_engine_options_set_sync(shelf->options, 1);
-	shelf->engine = rocksdb_backup_engine_open_opts(shelf->options, shelf->env, &error);
+	rocksdb_backup_engine_options_set_sync(options, 1);
+	shelf->engine = rocksdb_backup_engine_open_opts(options, env, &error);
+	rocksdb_backup_engine_options_destroy(options);
+	rocksdb_env_destroy(env);
 	return refuse_rocks(ret_message, "open the backups in", shelf->path, error);
 }
 
 static void shelf_init(struct shelf *shelf, const char *path)
 {
-	*shelf = (struct shelf){ .path = g_strdup(path), .lock = -1 };
+	*shelf = (struct shelf){ .path = without_slashes(path), .lock = -1 };
 	shelf->revisions = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 }
 
@@ -205,8 +219,9 @@ static int shelf_open_for(struct shelf *shelf, const char *path, const char *id,
 	int r;
 
 	shelf_init(shelf, path);
-	if (g_mkdir(path, 0700) < 0 && errno != EEXIST)
-		return refuse_errno(ret_message, "make the directory of backups", path, -errno);
+	r = g_mkdir(shelf->path, 0700) < 0 ? -errno : sync_above(shelf->path);
+	if (r < 0 && r != -EEXIST)
+		return refuse_errno(ret_message, "make the directory of backups", path, r);
 	r = lock_directory(shelf, ret_message);
 	if (r < 0)
 		return r;
@@ -302,18 +317,12 @@ static int open_copy(struct layout *layout, const char *path, char *ret_id, uint
 static void forget_dropped(struct shelf *shelf)
 {
 	g_autoptr(GArray) backups = list_backups(shelf);
-	GHashTableIter iter;
-	gpointer id;
 
-	g_hash_table_iter_init(&iter, shelf->revisions);
-	while (g_hash_table_iter_next(&iter, &id, NULL)) {
-		bool there = false;
+	g_hash_table_remove_all(shelf->revisions);
+	for (guint i = 0; i < backups->len; i++) {
+		const struct backup *backup = &g_array_index(backups, struct backup, i);
 
-		for (guint i = 0; i < backups->len; i++)
-			there |= g_array_index(backups, struct backup, i).id ==
-				 GPOINTER_TO_UINT(id);
-		if (!there)
-			g_hash_table_iter_remove(&iter);
+		note_revision(shelf, backup->id, backup->revision);
 	}
 }
 
@@ -336,9 +345,8 @@ static int add_backup(struct shelf *shelf, rocksdb_t *db, uint64_t revision, str
 		r = find_backup(shelf, 0, ret, ret_message);
 	if (r < 0)
 		return r;
-	/* Where a damaged one had the number already. */
-	if (ret->id != next)
-		note_revision(shelf, ret->id, revision);
+	/* Not `next` where a damaged one had the number already. */
+	note_revision(shelf, ret->id, revision);
 	ret->revision = revision;
 	error = NULL;
 	rocksdb_backup_engine_verify_backup(shelf->engine, ret->id, &error);
@@ -405,19 +413,11 @@ static int copy_files(struct shelf *shelf, uint32_t id, const char *database, ch
 {
 	rocksdb_restore_options_t *options = rocksdb_restore_options_create();
 	char *error = NULL;
-	int r;
 
 	rocksdb_backup_engine_restore_db_from_backup(shelf->engine, database, database, options, id,
 						     &error);
 	rocksdb_restore_options_destroy(options);
-	r = refuse_rocks(ret_message, "restore the backup in", shelf->path, error);
-	/* RocksDB has not synced what it wrote. */
-	if (r == 0) {
-		r = files_sync_all(database);
-		if (r < 0)
-			refuse_errno(ret_message, "write", database, r);
-	}
-	return r;
+	return refuse_rocks(ret_message, "restore the backup in", shelf->path, error);
 }
 
 /* Opens what came out once, and makes it a store. */
@@ -434,8 +434,6 @@ static int finish_store(const char *path, const char *database, struct backup *b
 		return r;
 	r = layout_get_number(&layout, layout.newest, META_FORMAT, &format);
 	layout_close(&layout, false);
-	if (r == 0)
-		r = files_sync_all(database);
 	if (r == 0)
 		r = local_write_marker(path, format);
 	return r < 0 ? refuse_errno(ret_message, "make a store in", path, r) : 0;
@@ -458,13 +456,14 @@ static int restore_into(struct shelf *shelf, uint32_t id, const char *path, stru
 
 static int move_into_place(const char *partial, const char *path, char **ret_message)
 {
-	g_autofree char *above = g_path_get_dirname(path);
-	int r = 0;
+	g_autofree char *database = g_build_filename(partial, "db", NULL);
+	int r;
 
-	if (renameat2(AT_FDCWD, partial, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+	r = files_sync_all(database); /* RocksDB has not synced what it restored */
+	if (r == 0 && renameat2(AT_FDCWD, partial, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
 		r = -errno;
 	if (r == 0)
-		r = files_sync_directory(above);
+		r = sync_above(path);
 	return r < 0 ? refuse_errno(ret_message, "make store", path, r) : 0;
 }
 
@@ -484,16 +483,6 @@ static int restore_to(struct shelf *shelf, uint32_t id, const char *path, struct
 		files_remove_tree(partial);
 	}
 	return r;
-}
-
-/* As it is used in names made from it. */
-static char *without_slashes(const char *path)
-{
-	size_t length = strlen(path);
-
-	while (length > 1 && path[length - 1] == '/')
-		length--;
-	return g_strndup(path, length);
 }
 
 int backup_restore(const char *directory, uint32_t id, const char *path, struct backup *ret,

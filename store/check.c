@@ -7,8 +7,6 @@
 #include "store/check.h"
 
 #include "store/check_private.h"
-#include "store/codec.h"
-#include "store/log.h"
 #include "store/tree_sum.h"
 
 #include <errno.h>
@@ -44,7 +42,10 @@ bool check_report(struct check *check, const char *kind, enum check_repair repai
 
 int check_write(struct check *check, rocksdb_writebatch_t *batch)
 {
-	return layout_write(check->layout, batch, true);
+	int r = layout_write(check->layout, batch, true);
+
+	rocksdb_writebatch_destroy(batch);
+	return r;
 }
 
 void check_count(struct check *check, const char *what, uint64_t *count)
@@ -99,18 +100,27 @@ int check_iterator(struct check *check, enum family family, const rocksdb_iterat
 
 /* ---- meta ----------------------------------------------------------------------- */
 
-/* A number of `meta`; 0 and a problem when it is not as it must be. */
-static uint64_t read_number(struct check *check, const char *name)
+/* A number of `meta`; 0 where it is none, which is a problem. False: it is missing. */
+static bool find_number(struct check *check, const char *name, uint64_t *ret)
 {
-	uint64_t number = 0;
-	int r = layout_get_number(check->layout, check->read, name, &number);
+	int r;
 
-	if (r == -ENOENT)
-		check_report(check, "meta", CHECK_LEFT,
-			     "'%s' is missing, which every store has; it cannot be opened", name);
-	else if (r < 0)
+	*ret = 0;
+	r = layout_get_number(check->layout, check->read, name, ret);
+	if (r < 0 && r != -ENOENT)
 		check_report(check, "meta", CHECK_LEFT, "'%s' is no number; it cannot be opened",
 			     name);
+	return r != -ENOENT;
+}
+
+/* One that every store has; 0 and a problem when it is not as it must be. */
+static uint64_t read_number(struct check *check, const char *name)
+{
+	uint64_t number;
+
+	if (!find_number(check, name, &number))
+		check_report(check, "meta", CHECK_LEFT,
+			     "'%s' is missing, which every store has; it cannot be opened", name);
 	return number;
 }
 
@@ -135,36 +145,12 @@ static void check_id(struct check *check)
 			     "'%s' is missing or no UUID; it cannot be opened", META_ID);
 }
 
-/* The last revision of the log; 0: it has none. */
-static uint64_t read_last_commit(struct check *check)
-{
-	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(
-		check->layout->db, check->read, check->layout->families[FAMILY_LOG]);
-	uint64_t last = 0;
-
-	rocksdb_iter_seek_to_last(iterator);
-	if (rocksdb_iter_valid(iterator)) {
-		size_t size;
-		const char *key = rocksdb_iter_key(iterator, &size);
-		struct reader reader = reader_of(key, size);
-
-		last = read_u64(&reader);
-		if (reader.failed || reader.left)
-			last = 0; /* is told of with the log */
-	}
-	rocksdb_iter_destroy(iterator);
-	return last;
-}
-
 static int repair_number(struct check *check, const char *name, uint64_t number)
 {
 	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-	int r;
 
 	layout_batch_number(check->layout, batch, name, number);
-	r = check_write(check, batch);
-	rocksdb_writebatch_destroy(batch);
-	return r;
+	return check_write(check, batch);
 }
 
 /* A damaged number in a key of the log must not become the counter: there has to be a
@@ -190,7 +176,8 @@ static bool has_commit(struct check *check, uint64_t revision)
 static int check_counters(struct check *check)
 {
 	uint64_t counter = read_number(check, META_REVISION);
-	uint64_t last = read_last_commit(check);
+	/* A key that is no revision is told of with the log. */
+	uint64_t last = local_last_commit(check->local, check->read);
 	/* What follows from the log: the next one was written, and then others. */
 	enum check_repair repair = counter && has_commit(check, counter + 1) &&
 						   has_commit(check, last) ?
@@ -220,14 +207,8 @@ static int check_counters(struct check *check)
 	return 0;
 }
 
-static int check_opened(struct check *check)
-{
-	check->opened = read_number(check, META_OPENED);
-	return 0;
-}
-
 /* After all inode numbers were seen. */
-static int check_opened_again(struct check *check)
+static int check_opened(struct check *check)
 {
 	if (check->opened_ino > check->opened &&
 	    check_report(check, "open-count", CHECK_REPAIRABLE,
@@ -243,12 +224,9 @@ static int check_opened_again(struct check *check)
 static int drop_meta(struct check *check, const char *key, size_t size)
 {
 	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-	int r;
 
 	rocksdb_writebatch_delete_cf(batch, check->layout->families[FAMILY_META], key, size);
-	r = check_write(check, batch);
-	rocksdb_writebatch_destroy(batch);
-	return r;
+	return check_write(check, batch);
 }
 
 static int check_snapshot(const char *key, size_t key_size, const char *bytes, size_t size,
@@ -333,8 +311,7 @@ static int check_meta_readable(struct check *check)
 
 static int check_meta(struct check *check)
 {
-	rocksdb_pinnableslice_t *slice;
-	uint64_t format;
+	uint64_t format, ignored;
 	int r = check_meta_readable(check);
 
 	if (r != 0)
@@ -346,19 +323,14 @@ static int check_meta(struct check *check)
 			     format, (uint64_t)LAYOUT_FORMAT_OLDEST,
 			     (uint64_t)LAYOUT_FORMAT_NEWEST);
 	check_id(check);
+	check->opened = read_number(check, META_OPENED);
+	check->compacting = find_number(check, META_COMPACTING, &ignored);
 	r = check_counters(check);
-	if (r == 0)
-		r = check_opened(check);
 	if (r == 0)
 		r = check_listed(check, META_SNAPSHOT_PREFIX, check_snapshot);
 	if (r == 0)
 		r = check_listed(check, META_PURGE_PREFIX, check_purge);
 	g_array_sort(check->kept, by_revision);
-	if (layout_get(check->layout, check->read, FAMILY_META, META_COMPACTING,
-		       strlen(META_COMPACTING), &slice) == 0) {
-		check->compacting = true;
-		rocksdb_pinnableslice_destroy(slice);
-	}
 	return r;
 }
 
@@ -440,7 +412,7 @@ static int check_content(struct check *check)
 		r = check_tree_sum(check);
 	r = MIN(r, 0);
 	if (r == 0)
-		r = check_opened_again(check);
+		r = check_opened(check);
 	if (r == 0)
 		r = check_leftovers(check);
 	return r;

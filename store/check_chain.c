@@ -5,14 +5,11 @@
  * snapshot has a name. */
 #include "store/check_chain.h"
 
-#include "store/codec.h"
 #include "store/record.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define NUMBER "%" G_GUINT64_FORMAT
-#define INO_COUNTER_BITS 40
 
 static char *name_of(const struct check_chain *chain)
 {
@@ -262,7 +259,7 @@ int check_chain_add_head(struct check_chain *chain, const rocksdb_iterator_t *it
 		return 0;
 	}
 	chain->newer_first = record_last_revision(head);
-	check->opened_ino = MAX(check->opened_ino, head->ino >> INO_COUNTER_BITS);
+	check->opened_ino = MAX(check->opened_ino, head->ino >> LOCAL_INO_COUNTER_BITS);
 	chain->newer = g_steal_pointer(&head);
 	return check_add_ino(check, chain->newer->ino, chain->key.bytes,
 			     chain->key.size - chain->directory);

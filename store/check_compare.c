@@ -10,7 +10,6 @@
 
 #include "store/codec.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define NUMBER "%" G_GUINT64_FORMAT

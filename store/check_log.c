@@ -5,7 +5,6 @@
 #include "store/codec.h"
 #include "store/log.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define NUMBER "%" G_GUINT64_FORMAT

@@ -35,7 +35,7 @@ enum check_repair { CHECK_LEFT, CHECK_REPAIRABLE };
 bool check_report(struct check *check, const char *kind, enum check_repair repair,
 		  const char *format, ...) G_GNUC_PRINTF(4, 5);
 
-/* Writes a repair. */
+/* Writes a repair. Takes `batch`. */
 int check_write(struct check *check, rocksdb_writebatch_t *batch);
 
 /* Tells of one record more, once. */

@@ -64,7 +64,7 @@ static int repair_level(struct tree_check *tree, const struct level *level)
 	batch = rocksdb_writebatch_create();
 	r = layout_batch_record(tree->check->layout, batch, key, record);
 	if (r == 0)
-		r = check_write(tree->check, batch);
+		return check_write(tree->check, batch);
 	rocksdb_writebatch_destroy(batch);
 	return r;
 }
@@ -73,25 +73,26 @@ static int repair_level(struct tree_check *tree, const struct level *level)
 static int check_level(struct tree_check *tree, const struct level *level)
 {
 	struct check *check = tree->check;
+	bool low = level->mod_revision < level->listed;
+	bool high = level->mod_revision > MAX(level->listed, level->create_revision) &&
+		    level->mod_revision > check->oldest;
 	g_autofree char *name = NULL;
 	enum check_repair repair;
 	struct stored_key stored;
 
-	if (!level->mod_revision)
+	if (!level->mod_revision || (!low && !high))
 		return 0;
 	level_key(tree, level, &stored);
 	name = check_name(stored.bytes, stored.size);
 	/* Of an encrypted store the sum of the tree would no longer be that of the tree. */
 	repair = check->layout->sealer ? CHECK_LEFT : CHECK_REPAIRABLE;
-	if (level->mod_revision < level->listed &&
-	    check_report(check, "directory-low", repair,
-			 "directory %s has the mod revision " NUMBER
-			 ", but an entry came or went at " NUMBER
-			 "; a transaction that listed it could miss that",
-			 name, level->mod_revision, level->listed))
+	if (low && check_report(check, "directory-low", repair,
+				"directory %s has the mod revision " NUMBER
+				", but an entry came or went at " NUMBER
+				"; a transaction that listed it could miss that",
+				name, level->mod_revision, level->listed))
 		return repair_level(tree, level);
-	if (level->mod_revision > MAX(level->listed, level->create_revision) &&
-	    level->mod_revision > check->oldest)
+	if (high)
 		check_report(check, "directory-high", CHECK_LEFT,
 			     "directory %s has the mod revision " NUMBER
 			     ", at which no entry came or went; transactions that listed it could "

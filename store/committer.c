@@ -18,7 +18,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <string.h>
 
 /* Names and values that one program changes, what it supersedes included. */
 #define PROGRAM_BYTES_MAX ((uint64_t)1024 * 1024 * 1024)

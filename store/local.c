@@ -3,7 +3,6 @@
 #include "store/local.h"
 
 #include "store/checkpoint.h"
-#include "store/codec.h"
 #include "store/evaluate.h"
 #include "store/log_reader.h"
 #include "store/overlay.h"
@@ -19,7 +18,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
-#include <unistd.h>
 
 #define MIB ((uint64_t)1024 * 1024)
 /* Kept back so that deleting, and RocksDB's own work, still find room on a full disk. */
@@ -32,8 +30,6 @@
  * is kept back covers what others may write in that time. */
 #define SPACE_TIME_NS ((int64_t)10 * 1000000)
 #define SPACE_BYTES MIB
-
-#define INO_COUNTER_BITS 40
 
 static struct local *local_of(struct store *store)
 {
@@ -334,7 +330,7 @@ static uint64_t new_ino(struct store *store)
 	struct local *local = local_of(store);
 	uint64_t count = __atomic_fetch_add(&local->next_ino, 1, __ATOMIC_RELAXED);
 
-	return (uint64_t)local->opened << INO_COUNTER_BITS | count;
+	return (uint64_t)local->opened << LOCAL_INO_COUNTER_BITS | count;
 }
 
 static void get_space(struct store *store, uint64_t *ret_total_bytes, uint64_t *ret_free_bytes)
@@ -507,34 +503,34 @@ void local_done(struct local *local)
 	pthread_mutex_destroy(&local->time_lock);
 }
 
-/* The log ends with the commit that the tree is of: otherwise one of the two was put back. */
-static int check_log_end(struct local *local)
+uint64_t local_last_commit(const struct local *local, const rocksdb_readoptions_t *options)
 {
-	const struct layout *layout = &local->layout;
-	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
-								  layout->families[FAMILY_LOG]);
-	char newest[sizeof(uint64_t)];
-	size_t size = 0;
+	rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(
+		local->layout.db, options, local->layout.families[FAMILY_LOG]);
+	uint64_t last = 0;
 	const char *key;
-	int r;
+	size_t size;
 
-	layout_encode_number(local_revision(local), newest);
 	rocksdb_iter_seek_to_last(iterator);
-	key = rocksdb_iter_valid(iterator) ? rocksdb_iter_key(iterator, &size) : NULL;
-	r = key && size == sizeof(newest) && memcmp(key, newest, size) == 0 ? 0 : -EIO;
+	if (rocksdb_iter_valid(iterator)) {
+		key = rocksdb_iter_key(iterator, &size);
+		last = size == sizeof(last) ? layout_decode_number(key) : 0;
+	}
 	rocksdb_iter_destroy(iterator);
-	return r;
+	return last;
 }
 
-/* What only an encrypted store has. */
+/* What only an encrypted store has. The log ends with the commit that the tree is of: otherwise
+ * one of the two was put back. */
 static int read_encrypted(struct local *local, struct tree_sum *ret)
 {
-	int r;
+	const rocksdb_readoptions_t *newest = local->layout.newest;
+	uint64_t revision = local_revision(local);
 
-	r = check_log_end(local);
-	if (r == 0)
-		r = tree_sum_read(&local->layout, local->layout.newest, local_revision(local), ret);
-	return r < 0 ? -EUCLEAN : 0;
+	if (local_last_commit(local, newest) != revision ||
+	    tree_sum_read(&local->layout, newest, revision, ret) < 0)
+		return -EUCLEAN;
+	return 0;
 }
 
 int local_start(struct local *local)

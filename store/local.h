@@ -50,10 +50,15 @@ struct local {
 	bool sync_stop; /* sync_lock */
 };
 
+/* An inode number is the opening that gave it, and so many bits of a count. */
+#define LOCAL_INO_COUNTER_BITS 40
+
 /* The newest revision that can be read. */
 uint64_t local_revision(struct local *local);
 /* The first from which on all can be read. */
 uint64_t local_oldest(struct local *local);
+/* The revision that the log ends with; 0: it has no entry, or one under another key. */
+uint64_t local_last_commit(const struct local *local, const rocksdb_readoptions_t *options);
 /* By the wall clock. */
 int64_t local_now_ns(void);
 

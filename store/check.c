@@ -7,6 +7,7 @@
 #include "store/check.h"
 
 #include "store/check_private.h"
+#include "store/reseal.h"
 #include "store/tree_sum.h"
 
 #include <errno.h>
@@ -274,6 +275,17 @@ static int check_purge(const char *key, size_t key_size, const char *bytes, size
 	return 0;
 }
 
+/* How far a change of the key is: opening goes on from there. */
+static void check_resealing(struct check *check)
+{
+	struct reseal *reseal = NULL;
+
+	if (reseal_new(check->local, &reseal) < 0)
+		check_report(check, "meta", CHECK_LEFT, "'%s' is damaged; it cannot be opened",
+			     META_RESEALING);
+	reseal_free(reseal);
+}
+
 /* Whether what an encrypted store has under such names opens. */
 static int check_listed(struct check *check, const char *prefix, layout_meta_fn *visit)
 {
@@ -325,6 +337,7 @@ static int check_meta(struct check *check)
 	check_id(check);
 	check->opened = read_number(check, META_OPENED);
 	check->compacting = find_number(check, META_COMPACTING, &ignored);
+	check_resealing(check);
 	r = check_counters(check);
 	if (r == 0)
 		r = check_listed(check, META_SNAPSHOT_PREFIX, check_snapshot);

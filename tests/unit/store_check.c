@@ -344,6 +344,7 @@ static const struct damage damages[] = {
 	{ REMOVE, FAMILY_META, META_REVISION, 0, 0, 0, 0, NULL, "meta", false },
 	{ REMOVE, FAMILY_META, META_OPENED, 0, 0, 0, 0, NULL, "meta", false },
 	{ REMOVE, FAMILY_META, META_ID, 0, 0, 0, 0, NULL, "meta", false },
+	{ COPY, FAMILY_META, "snapshot/n5", 0, 0, 0, 0, META_COMPACTING, "meta", false },
 	META_SET(META_OPENED, 0, 8, 0, "open-count", true),
 	META_SET("snapshot/n5", 1, 8, 900, "snapshot-dangling", true),
 	META_SET("snapshot/n5", 0, 1, 9, "snapshot-damaged", false),

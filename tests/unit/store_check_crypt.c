@@ -116,6 +116,28 @@ Test(store_check_crypt, the_counters_are_checked)
 	cr_expect(g_str_has_prefix(found->str, "meta "), "%s", found->str);
 }
 
+Test(store_check_crypt, how_far_a_change_of_the_key_is_is_checked)
+{
+	struct store_key *old = secret.key;
+	struct store_options options;
+	struct local *local;
+	char *message = NULL;
+
+	secret.key = new_key(&secret, "new");
+	close_crypt(&secret);
+	cr_assert_eq(store_change_key(secret.path, old, secret.key, &message), 0, "%s", message);
+	store_key_free(old);
+	store_options_init(&options);
+	options.path = secret.path;
+	options.key = secret.key;
+	cr_assert_eq(local_open(&options, LAYOUT_OPEN, &local, &message), 0, "%s", message);
+	raw_put(&local->layout, FAMILY_META, META_RESEALING, strlen(META_RESEALING), "x", 1);
+	local_free(local);
+	cr_expect_eq(try_key(&secret, secret.key, &secret.store, &message), -EIO);
+	g_free(message);
+	expect_found("meta ");
+}
+
 Test(store_check_crypt, the_sum_of_the_tree_is_checked)
 {
 	flip(FAMILY_META, META_TREE_SUM, strlen(META_TREE_SUM), 1);

@@ -2,12 +2,13 @@
  * thread hangs; a pidfd, or the end of a pipe, would come only after that thread. */
 #include "tools/guardian.h"
 
+#include "tools/mounts.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -22,21 +23,9 @@ static unsigned *guarded;
 /* The device of the topmost mount on `point`; 0: none that is FUSE's. */
 static unsigned find_device(const char *point)
 {
-	g_autofree char *needle = g_strdup_printf(" %s ", point);
-	g_autofree char *text = NULL;
-	g_auto(GStrv) lines = NULL;
-	unsigned found = 0;
+	g_autoptr(mount) mount = NULL;
 
-	if (!g_file_get_contents("/proc/self/mountinfo", &text, NULL, NULL))
-		return 0;
-	lines = g_strsplit(text, "\n", -1);
-	for (int i = 0; lines[i]; i++) {
-		unsigned minor;
-
-		if (strstr(lines[i], needle) && sscanf(lines[i], "%*u %*u 0:%u", &minor) == 1)
-			found = strstr(lines[i], " - fuse") ? minor : 0;
-	}
-	return found;
+	return mounts_find(point, &mount) == 0 && mount_is_fuse(mount) ? mount->minor : 0;
 }
 
 /* A forced unmount breaks the connection first. That the mount is in use, here, keeps it in

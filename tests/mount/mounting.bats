@@ -715,3 +715,26 @@ fill_disk() {
 	gone "$MNT/keys/big2"
 	unmount_store
 }
+
+# As a thread of it does that hangs: another process has its descriptor of /dev/fuse.
+@test "who waits for a daemon that is killed is told, though its connection stays open" {
+	local point="$BASE/a mount"
+	mkdir "$point"
+	"$COMMITFS" mount memory: "$point" >/dev/null 3>&-
+	run "$PYTHON" - "$point" "$(field pid "$point/status")" <<-'END'
+		import ctypes, os, subprocess, sys
+		point, pid = sys.argv[1], int(sys.argv[2])
+		pidfd_getfd = lambda fd: ctypes.CDLL(None).syscall(438, os.pidfd_open(pid), int(fd), 0)
+		links = "/proc/%d/fd/" % pid
+		held = [pidfd_getfd(fd) for fd in os.listdir(links) if os.readlink(links + fd) == "/dev/fuse"]
+		assert held and min(held) >= 0, held
+		os.kill(pid, 9)
+		waiting = subprocess.Popen(["cat", point + "/revision"], stderr=subprocess.DEVNULL)
+		try:
+		    waiting.wait(20)
+		finally:
+		    for fd in held: os.close(fd)
+	END
+	umount -l "$point"
+	is "$status" 0
+}

@@ -88,6 +88,7 @@ page() {
 		is "$(man --warnings -E UTF-8 -l -Tutf8 -Z "$BUILD/tools/man/$name" 2>&1 >/dev/null)" ""
 		! command -v mandoc >/dev/null || is "$(mandoc -T lint -W error "$BUILD/tools/man/$name")" ""
 		! grep -n '^@' "$BUILD/tools/man/$name" || fail "a mark of select.awk is left"
+		is "$(grep '^\.S[HS] ' "$BUILD/tools/man/$name" | sort | uniq -d)" "" "told twice"
 	done
 }
 

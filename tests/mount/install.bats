@@ -201,10 +201,12 @@ page() {
 	"$COMMITFS" mount memory: "$point" 3>&- >/dev/null
 	echo 1 >"$point/keys/key"
 	# shellcheck disable=SC2016 # expanded there
-	run bash -c '. "$1"; COMP_WORDS=("$2" status "$3") COMP_CWORD=2; _commitfs; printf "%s\n" "${COMPREPLY[@]}"' \
+	run bash -c '. "$1"; for command in status diff; do
+		COMP_WORDS=("$2" $command "$3") COMP_CWORD=2; _commitfs; printf "%s\n" "${COMPREPLY[@]}"
+		done' \
 		- "$PREFIX/share/bash-completion/completions/commitfs" "$COMMITFS" "$BATS_TEST_TMPDIR/a"
 	"$COMMITFS" umount "$point"
-	is "$output" "$point"
+	is "$output" "$point"$'\n'"$point"
 	[ ! -e pwned ]
 }
 
@@ -235,6 +237,7 @@ page() {
 	done
 	like "$(complete_zsh mount '')" "1:STORE:_commitfs_stores"
 	like "$(complete_zsh key '')" "1:what:\(new change\)"
+	like "$(complete_zsh diff '')" "1:MNT:_commitfs_mounts"
 }
 
 @test "fish completes every command and option" {

@@ -20,9 +20,10 @@ _commitfs_options() {
 
 # _commitfs_argument PROGRAM COMMAND N FIRST: what the usage calls the Nth argument; the last of
 # them when it may be repeated. Where it has alternatives, each of which begins with a word: those
-# words, a line each, and behind the FIRST that was given what follows that.
+# words, a line each, and behind the FIRST that was given what follows that. Of others the first.
 _commitfs_argument() {
 	"$1" help "$2" 2>/dev/null | awk -v n="$3" -v first="$4" '/^  commitfs/ {
+		sub(/ \| [^a-z].*/, "")
 		alternatives = / \| /
 		for (i = 3; i <= NF; i++) {
 			if (alternatives && (i == 3 || $(i - 1) == "|")) {
@@ -73,8 +74,6 @@ _commitfs_complete_argument() {
 		[ "$command" != mount ] || COMPREPLY=($(compgen -d -- "$cur"))
 		;;
 	DIR) COMPREPLY=($(compgen -d -- "$cur")) ;;
-	*'|'*) COMPREPLY=($(_commitfs_argument "$program" "$command" $((count + 1)) | tr '|' '\n' |
-		grep -- "^$cur")) ;;
 	KEY | PREFIX)
 		compopt -o nospace 2>/dev/null
 		COMPREPLY=($(_commitfs_keys "$mnt"))
@@ -86,7 +85,7 @@ _commitfs_complete_argument() {
 
 _commitfs() {
 	local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]} cur=${COMP_WORDS[COMP_CWORD]}
-	local options word i count=0 mnt= first=
+	local options word argument i count=0 mnt= first=
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
 		COMPREPLY=($(compgen -W "$(_commitfs_commands "$program") --help --version" -- "$cur"))
@@ -114,7 +113,8 @@ _commitfs() {
 		else
 			((count++))
 			[ $count != 1 ] || first=$word
-			[ "$(_commitfs_argument "$program" "$command" "$count" "$first")" != MNT ] || mnt=$word
+			argument=$(_commitfs_argument "$program" "$command" "$count" "$first")
+			[ "$argument" != MNT ] || mnt=$word
 		fi
 	done
 	if [[ $cur == -* ]]; then

@@ -37,7 +37,8 @@ function __commitfs_mounts
 end
 
 # What the usage calls the argument to be completed. Where it has alternatives, each of which
-# begins with a word: those words, a line each, and behind one what follows that.
+# begins with a word: those words, a line each, and behind one what follows that. Of others the
+# first.
 function __commitfs_argument
 	set -l words (__commitfs_words)
 	set -l count 1
@@ -48,6 +49,7 @@ function __commitfs_argument
 		set -q first[1]; or set first $word
 	end
 	commitfs help $words[1] 2>/dev/null | awk -v n=$count -v first="$first" '/^  commitfs/ {
+		sub(/ \| [^a-z].*/, "")
 		alternatives = / \| /
 		for (i = 3; i <= NF; i++) {
 			if (alternatives && (i == 3 || $(i - 1) == "|")) {

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 struct export
@@ -78,7 +77,7 @@ static int read_content(const char *path, const struct stat *status, struct expo
 	line->mode = status->st_mode & 07777;
 	line->uid = status->st_uid;
 	line->gid = status->st_gid;
-	line->mtime_ns = (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+	line->mtime = status->st_mtim;
 	if (line->type == RECORD_VALUE)
 		return read_value(path, &line->value);
 	return line->type == RECORD_SYMLINK ? read_link(path, &line->value) : 0;
@@ -214,6 +213,9 @@ static int run(const struct command *command, int argc, char **argv)
 					 "cannot export revision %" G_GUINT64_FORMAT
 					 " of '%s': it is compacted, or not reached yet",
 					 export.revision, arguments[0]);
+	else if (r < 0 && ferror(stdout))
+		exit_code = command_fail(EXIT_STORE, "cannot write to standard output: %s",
+					 g_strerror(-r));
 	else if (r < 0)
 		exit_code = mount_file_fail(r, "export '%s'%s%s", arguments[0],
 					    export.failed ? " at key " : "",
@@ -225,7 +227,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command export_command = {
 	.name = "export",
-	.arguments = "MNT",
+	.arguments = "[options] MNT",
 	.summary = "Write a whole tree as JSON lines",
 	.description =
 		"Writes the tree as it is now, or was at a revision, to standard output: a line\n"

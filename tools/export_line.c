@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define FORMAT 1
-#define SECOND_NS 1000000000
 
 static const char *const type_names[] = {
 	[RECORD_VALUE] = "value",
@@ -48,18 +47,6 @@ void export_head_append(const struct export_head *head, GString *out)
 	g_string_append_printf(out, ",\"revision\":%" PRIu64 "}\n", head->revision);
 }
 
-/* Rounded down, so that what is behind the point always counts up. */
-static void append_time(GString *out, int64_t time_ns)
-{
-	int64_t seconds = time_ns / SECOND_NS, rest = time_ns % SECOND_NS;
-
-	if (rest < 0) {
-		seconds--;
-		rest += SECOND_NS;
-	}
-	g_string_append_printf(out, ",\"mtime\":\"%" PRId64 ".%09" PRId64 "\"", seconds, rest);
-}
-
 void export_line_append(const struct export_line *line, GString *out)
 {
 	g_string_append_c(out, '{');
@@ -68,7 +55,8 @@ void export_line_append(const struct export_line *line, GString *out)
 			       type_names[line->type], line->mode, line->uid, line->gid);
 	/* That of the root is the time of the last change below it, wherever it is. */
 	if (*line->path)
-		append_time(out, line->mtime_ns);
+		g_string_append_printf(out, ",\"mtime\":\"%" PRId64 ".%09ld\"",
+				       (int64_t)line->mtime.tv_sec, line->mtime.tv_nsec);
 	g_string_append_printf(out,
 			       ",\"create_revision\":%" PRIu64 ",\"mod_revision\":%" PRIu64
 			       ",\"version\":%" PRIu64,
@@ -193,7 +181,7 @@ static uint32_t read_mode(struct parse *parse)
 	return (uint32_t)mode;
 }
 
-static int64_t read_time(struct parse *parse)
+static struct timespec read_time(struct parse *parse)
 {
 	g_auto(GStrv) parts = g_strsplit(read_string(parse, "mtime"), ".", 2);
 	guint64 rest = 0;
@@ -201,9 +189,9 @@ static int64_t read_time(struct parse *parse)
 
 	if (g_strv_length(parts) != 2 || strlen(parts[1]) != 9 ||
 	    !g_ascii_string_to_signed(parts[0], 10, -9000000000, 9000000000, &seconds, NULL) ||
-	    !g_ascii_string_to_unsigned(parts[1], 10, 0, SECOND_NS - 1, &rest, NULL))
+	    !g_ascii_string_to_unsigned(parts[1], 10, 0, 999999999, &rest, NULL))
 		complain(parse, g_strdup("\"mtime\" is no time as SECONDS.NANOSECONDS"));
-	return seconds * SECOND_NS + (int64_t)rest;
+	return (struct timespec){ .tv_sec = seconds, .tv_nsec = (long)rest };
 }
 
 static bool parse_begin(struct parse *parse, const char *text, size_t size, char **ret_error)
@@ -281,7 +269,7 @@ bool export_line_parse(const char *text, size_t size, struct export_line *ret, c
 	line.uid = (uid_t)read_number(&parse, "uid", UINT32_MAX - 1);
 	line.gid = (gid_t)read_number(&parse, "gid", UINT32_MAX - 1);
 	if (*line.path)
-		line.mtime_ns = read_time(&parse);
+		line.mtime = read_time(&parse);
 	line.create_revision = read_number(&parse, "create_revision", INT64_MAX);
 	line.mod_revision = read_number(&parse, "mod_revision", INT64_MAX);
 	line.version = read_number(&parse, "version", INT64_MAX);

@@ -22,7 +22,7 @@ struct export_line {
 	uint32_t mode;
 	uid_t uid;
 	gid_t gid;
-	int64_t mtime_ns;
+	struct timespec mtime;
 	uint64_t create_revision; /* these three are facts of the store it comes from */
 	uint64_t mod_revision;
 	uint64_t version;

@@ -9,17 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-/* A value of the largest size, all of it escaped, fits well. */
+/* Ten times a value of the default limit with all of it escaped; a mount that allows values of
+ * hundreds of MiB can export longer ones. */
 #define LINE_MAX_BYTES ((size_t)1 << 30)
 
 struct import {
 	const char *name; /* of the input, for messages */
 	FILE *input;	  /* seekable */
-	bool replace;
-	uint64_t batch_keys; /* so many keys a commit; 0: all */
+	gboolean replace;
+	gint64 batch_keys; /* so many keys a commit; 0: all */
 	struct export_head head;
 	char *text; /* of the line read last, of getline(3) */
 	size_t room;
@@ -45,6 +45,11 @@ static int fail_line(const struct import *import, const char *path, const char *
 	return command_fail(EXIT_FAILED,
 			    "cannot import '%s': line %" G_GUINT64_FORMAT ": key '%s': %s",
 			    import->name, import->number, escaped->str, error);
+}
+
+static int fail_to_read(const struct import *import, int error)
+{
+	return command_fail(EXIT_FAILED, "cannot read '%s': %s", import->name, g_strerror(-error));
 }
 
 /* ---- Making one key ------------------------------------------------------------- */
@@ -87,7 +92,7 @@ static int write_link(const char *to, GBytes *target)
  * here; that of another is the time of what changes in it. */
 static int set_attributes(const char *to, const struct export_line *line, bool fresh)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, line->mtime };
 	struct stat now;
 
 	if (lstat(to, &now) < 0)
@@ -99,12 +104,6 @@ static int set_attributes(const char *to, const struct export_line *line, bool f
 		return -errno;
 	if (line->type == RECORD_DIRECTORY && !fresh)
 		return 0;
-	times[1].tv_sec = line->mtime_ns / 1000000000;
-	times[1].tv_nsec = line->mtime_ns % 1000000000;
-	if (times[1].tv_nsec < 0) {
-		times[1].tv_sec--;
-		times[1].tv_nsec += 1000000000;
-	}
 	return utimensat(AT_FDCWD, to, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
@@ -178,6 +177,13 @@ static int read_line(struct import *import, size_t *ret_size)
 	return 1;
 }
 
+/* It is not the line that is at fault, but the transaction or the mount. */
+static bool is_of_all(int error)
+{
+	return error == -ECANCELED || error == -ESTALE || error == -ENOTCONN ||
+	       error == -ECONNABORTED;
+}
+
 static const char *explain(int error)
 {
 	switch (error) {
@@ -199,13 +205,15 @@ static int import_line(struct import *import, const char *view, size_t size)
 {
 	struct export_line line = { 0 };
 	g_autofree char *error = NULL;
-	int r;
+	int r, exit_code;
 
 	if (!export_line_parse(import->text, size, &line, &error))
 		return fail_line(import, NULL, error);
 	r = make_key(import, view, &line);
-	if (r < 0 && r != -ECANCELED && r != -ENOTCONN && r != -ESTALE)
-		r = fail_line(import, line.path, explain(r));
+	if (r < 0 && !is_of_all(r)) {
+		exit_code = fail_line(import, line.path, explain(r));
+		r = r == -EIO || r == -EROFS ? EXIT_STORE : exit_code;
+	}
 	export_line_clear(&line);
 	import->keys++;
 	progress_step("keys read");
@@ -223,7 +231,8 @@ static bool is_at_end(const struct import *import)
 static int import_batch(const struct txn_directory *txn, void *arg, char **ret_path)
 {
 	struct import *import = arg;
-	uint64_t end = import->batch_keys ? import->begin_keys + import->batch_keys : UINT64_MAX;
+	uint64_t end = import->batch_keys ? import->begin_keys + (uint64_t)import->batch_keys :
+					    UINT64_MAX;
 	size_t size = 0;
 	int r = 0;
 
@@ -244,6 +253,12 @@ static int import_batch(const struct txn_directory *txn, void *arg, char **ret_p
 
 /* ---- The input ------------------------------------------------------------------ */
 
+static void close_input(struct import *import)
+{
+	if (import->input != NULL && import->input != stdin)
+		fclose(import->input);
+}
+
 /* What can be read only once is kept, for trying again. */
 static int keep_input(struct import *import)
 {
@@ -261,6 +276,7 @@ static int keep_input(struct import *import)
 		fclose(kept);
 		return -EIO;
 	}
+	close_input(import);
 	import->input = kept;
 	return 0;
 }
@@ -301,10 +317,7 @@ static int check_input(struct import *import)
 		progress_step("lines checked");
 	}
 	progress_end();
-	if (r < 0)
-		return command_fail(EXIT_FAILED, "cannot read '%s': %s", import->name,
-				    g_strerror(-r));
-	return r;
+	return r < 0 ? fail_to_read(import, r) : r;
 }
 
 static int import_all(struct import *import, const struct mount *mount)
@@ -328,51 +341,52 @@ static int import_all(struct import *import, const struct mount *mount)
 	return r;
 }
 
+static int import_from(struct import *import, const char *path, const char *point)
+{
+	g_autoptr(mount) mount = mounts_find_commitfs(point, "import to");
+	int r;
+
+	if (mount == NULL)
+		return EXIT_NO_MOUNT;
+	umask(0);
+	r = open_input(import, path);
+	if (r < 0)
+		r = fail_to_read(import, r);
+	else
+		r = check_input(import);
+	if (r == 0)
+		r = import_all(import, mount);
+	free(import->text);
+	close_input(import);
+	return r;
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct import import = { 0 };
-	gboolean replace = FALSE;
-	gint64 batch = 0;
 	const GOptionEntry entries[] = {
-		{ "replace", 0, 0, G_OPTION_ARG_NONE, &replace, "Write over keys that are there",
-		  NULL },
-		{ "batch", 0, 0, G_OPTION_ARG_INT64, &batch,
+		{ "replace", 0, 0, G_OPTION_ARG_NONE, &import.replace,
+		  "Write over keys that are there", NULL },
+		{ "batch", 0, 0, G_OPTION_ARG_INT64, &import.batch_keys,
 		  "Commit after each N keys, not all at once", "N" },
 		G_OPTION_ENTRY_NULL,
 	};
 	g_auto(GStrv) arguments = NULL;
-	g_autoptr(mount) mount = NULL;
-	int exit_code, r;
+	int exit_code;
 
 	if (!command_parse(command, entries, NULL, 1, argc, argv, &arguments, &exit_code))
 		return exit_code;
-	if (batch < 0)
+	if (import.batch_keys < 0)
 		return command_fail(EXIT_USAGE,
 				    "cannot commit after each %" G_GINT64_FORMAT
 				    " keys: expected a count",
-				    batch);
-	mount = mounts_find_commitfs(arguments[0], "import to");
-	if (mount == NULL)
-		return EXIT_NO_MOUNT;
-	r = open_input(&import, arguments[1]);
-	if (r < 0)
-		return command_fail(EXIT_FAILED, "cannot read '%s': %s", import.name,
-				    g_strerror(-r));
-	import.replace = replace;
-	import.batch_keys = (uint64_t)batch;
-	umask(0);
-	r = check_input(&import);
-	if (r == 0)
-		r = import_all(&import, mount);
-	free(import.text);
-	if (import.input != stdin)
-		fclose(import.input);
-	return r;
+				    import.batch_keys);
+	return import_from(&import, arguments[1], arguments[0]);
 }
 
 const struct command import_command = {
 	.name = "import",
-	.arguments = "MNT [FILE]",
+	.arguments = "[options] MNT [FILE]",
 	.summary = "Make the keys that export wrote",
 	.description =
 		"Reads what `commitfs export` wrote, from FILE or standard input, and makes its\n"

@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 	}
 	r = dispatch(argc - 1, argv + 1);
 	/* What could not be printed, on a full disk for instance, was not done. */
-	if (fflush(stdout) != 0 && r == 0)
+	if ((fflush(stdout) != 0 || ferror(stdout)) && r == 0)
 		return command_fail(EXIT_STORE, "cannot write to standard output: %s",
 				    g_strerror(errno));
 	return r;

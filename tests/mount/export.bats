@@ -187,6 +187,7 @@ refuse() {
 	like "$output" "compacted, or not reached yet"
 	run -64 "$COMMITFS" export --at=then "$MNT"
 	run -74 bash -c '"$COMMITFS" export "$1" >/dev/full' - "$MNT"
+	like "$output" "cannot write to standard output: No space left on device"
 }
 
 @test "a store in memory is exported, too" {

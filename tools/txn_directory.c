@@ -10,6 +10,12 @@
 
 enum { MAX_TEXT_BYTES = 1 << 20, MAX_NAME_TRIES = 16 };
 
+/* That of errno. Calls that are under way when the daemon dies have an error of their own. */
+static int last_error(void)
+{
+	return errno == ECONNABORTED ? -ENOTCONN : -errno;
+}
+
 static int read_text(const char *path, char **ret)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
@@ -18,14 +24,14 @@ static int read_text(const char *path, char **ret)
 	ssize_t count;
 
 	if (fd < 0)
-		return -errno;
+		return last_error();
 	do {
 		count = read(fd, buffer, sizeof(buffer));
 		if (count > 0)
 			g_string_append_len(text, buffer, count);
 	} while (count > 0 && text->len < MAX_TEXT_BYTES);
 	if (count < 0) {
-		count = -errno;
+		count = last_error();
 		close(fd);
 		return (int)count;
 	}
@@ -59,7 +65,7 @@ static int begin_named(const char *directory, char **ret_name)
 			return 0;
 		}
 		if (errno != EEXIST)
-			return -errno;
+			return last_error();
 	}
 	return -EEXIST;
 }
@@ -98,8 +104,8 @@ int txn_directory_write(const struct txn_directory *txn, const char *file, const
 	int r;
 
 	if (fd < 0)
-		return -errno;
-	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+		return last_error();
+	r = write(fd, text, strlen(text)) < 0 ? last_error() : 0;
 	close(fd);
 	return r;
 }
@@ -129,5 +135,5 @@ char *txn_directory_explain(const struct txn_directory *txn, int error)
 
 int txn_directory_end(const struct txn_directory *txn)
 {
-	return rmdir(txn->path) < 0 ? -errno : 0;
+	return rmdir(txn->path) < 0 ? last_error() : 0;
 }

@@ -2,6 +2,7 @@
 
 #include "tools/command.h"
 #include "tools/mount_file.h"
+#include "tools/mount_status.h"
 #include "tools/progress.h"
 #include "tools/txn_advice.h"
 
@@ -22,18 +23,19 @@ static void print_committed(const struct txn_directory *txn)
 /* Whether it has written anything, by what its status says. */
 static bool has_writes(const struct txn_directory *txn)
 {
-	g_autofree char *status = NULL;
+	g_autofree char *status = NULL, *writes = NULL;
 
 	if (txn_directory_read(txn, "status", &status) < 0)
 		return true; /* the commit says why */
-	return strstr(status, "\nwrites 0\n") == NULL;
+	writes = mount_status_get(status, "writes");
+	return g_strcmp0(writes, "0") != 0;
 }
 
 static int fail_in_txn(const struct txn_directory *txn, const char *action, int error)
 {
 	g_autofree char *explained = txn_directory_explain(txn, error);
 
-	if (error == -ENOTCONN)
+	if (error == -ENOTCONN || error == -ECONNABORTED)
 		return mount_file_fail(error, "%s", action);
 	if (error == -ECANCELED) {
 		g_autofree char *conflict = txn_advice_read_conflict(txn);

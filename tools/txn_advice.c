@@ -1,6 +1,5 @@
 #include "tools/txn_advice.h"
 
-#include "tools/author.h"
 #include "tools/command.h"
 
 #include <stdio.h>
@@ -33,11 +32,11 @@ static struct txn_conflict *parse_conflict(const char *line)
 		.kind = fields[0],
 		.seen = fields[1],
 		.found = fields[2],
-		.time = fields[3],
-		.uid = fields[4],
-		.pid = fields[5],
-		.command = fields[6],
-		.message = fields[7],
+		.author.time = fields[3],
+		.author.uid = fields[4],
+		.author.pid = fields[5],
+		.author.command = fields[6],
+		.author.message = fields[7],
 		.key = fields[8],
 	};
 	return conflict;
@@ -65,16 +64,9 @@ int txn_conflicts_read(const struct txn_directory *txn, GPtrArray **ret)
 char *txn_conflict_describe(const struct txn_conflict *conflict)
 {
 	GString *text = g_string_new(NULL);
-	const struct author author = {
-		.uid = conflict->uid,
-		.pid = conflict->pid,
-		.command = conflict->command,
-		.time = conflict->time,
-		.message = conflict->message,
-	};
 
 	g_string_printf(text, "seen at revision %s, found %s", conflict->seen, conflict->found);
-	author_append(text, ", ", &author);
+	author_append(text, ", ", &conflict->author);
 	return g_string_free(text, FALSE);
 }
 

@@ -2,12 +2,14 @@
  * why they were changed, and what can be done now. On standard error. */
 #pragma once
 
+#include "tools/author.h"
 #include "tools/txn_directory.h"
 
 /* One line of `conflicts`. Texts are escaped, as they stand there; a "-" is not known. */
 struct txn_conflict {
 	char **fields;
-	const char *kind, *seen, *found, *time, *uid, *pid, *command, *message, *key;
+	const char *kind, *seen, *found, *key;
+	struct author author;
 };
 
 /* All of `conflicts`, in key order: of struct txn_conflict *. A negative errno of reading. */

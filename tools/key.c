@@ -12,23 +12,17 @@ struct options {
 static gboolean set_key(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct options *options = data;
+	bool is_new = g_str_has_prefix(name, "--new-");
 
-	return key_option_set(name, value, &options->old_key, error);
-}
-
-static gboolean set_new_key(const char *name, const char *value, gpointer data, GError **error)
-{
-	struct options *options = data;
-
-	return key_option_set(name, value, &options->new_key, error);
+	return key_option_set(name, value, is_new ? &options->new_key : &options->old_key, error);
 }
 
 static const GOptionEntry entries[] = {
 	KEY_OPTION_ENTRIES(set_key),
-	KEY_OPTION("new-key-file", 0, set_new_key, "The key that it is to have", "FILE"),
-	KEY_OPTION("new-passphrase", G_OPTION_FLAG_NO_ARG, set_new_key,
+	KEY_OPTION("new-key-file", 0, set_key, "The key that it is to have", "FILE"),
+	KEY_OPTION("new-passphrase", G_OPTION_FLAG_NO_ARG, set_key,
 		   "Ask for the passphrase that it is to have", NULL),
-	KEY_OPTION("new-passphrase-fd", 0, set_new_key, "Read that from a descriptor", "FD"),
+	KEY_OPTION("new-passphrase-fd", 0, set_key, "Read that from a descriptor", "FD"),
 	G_OPTION_ENTRY_NULL,
 };
 

@@ -5,7 +5,6 @@
 #include "tools/log.h"
 #include "tools/number.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -148,44 +147,11 @@ static gboolean set_scratch(const char *name, const char *value, gpointer data, 
 	return TRUE;
 }
 
-static gboolean set_private(const char *name, const char *value, gpointer data, GError **error)
-{
-	struct mount_options *options = data;
-
-	(void)name;
-	(void)value;
-	(void)error;
-	options->private_mount = TRUE;
-	return TRUE;
-}
-
-static gboolean set_public_log(const char *name, const char *value, gpointer data, GError **error)
-{
-	struct mount_options *options = data;
-
-	(void)name;
-	(void)value;
-	(void)error;
-	options->public_log = TRUE;
-	return TRUE;
-}
-
 static gboolean set_key(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
 
 	return key_option_set(name, value, &options->key, error);
-}
-
-static gboolean set_accept_loss(const char *name, const char *value, gpointer data, GError **error)
-{
-	struct mount_options *options = data;
-
-	(void)name;
-	(void)value;
-	(void)error;
-	options->store.accept_loss = true;
-	return TRUE;
 }
 
 static gboolean set_history(const char *name, const char *value, gpointer data, GError **error)
@@ -202,23 +168,29 @@ static gboolean set_history(const char *name, const char *value, gpointer data, 
 	return TRUE;
 }
 
-static gboolean set_foreground(const char *name, const char *value, gpointer data, GError **error)
+static gboolean set_flag(const char *name, const char *value, gpointer data, GError **error)
 {
 	struct mount_options *options = data;
 
-	(void)name;
 	(void)value;
 	(void)error;
-	options->foreground = TRUE;
+	if (strcmp(name, "--private") == 0)
+		options->private_mount = true;
+	else if (strcmp(name, "--public-log") == 0)
+		options->public_log = true;
+	else if (strcmp(name, "--accept-loss") == 0)
+		options->store.accept_loss = true;
+	else /* -f, too */
+		options->foreground = true;
 	return TRUE;
 }
 
 const GOptionEntry mount_option_entries[] = {
 	{ "sync", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_sync),
 	  "When commits reach the disk (default: always, before they return)", "always|none|MS" },
-	{ "private", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_private),
+	{ "private", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_flag),
 	  "Admit nobody but the user who mounts, not even when that is root", NULL },
-	{ "public-log", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_public_log),
+	{ "public-log", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_flag),
 	  "Let every user read log, watch and metrics, not only who mounts", NULL },
 	{ "history", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_history),
 	  "What is kept of the past: s, m, h, d, w or y behind a time (default 30d)",
@@ -235,7 +207,7 @@ const GOptionEntry mount_option_entries[] = {
 	{ "max-user-txns", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Open transactions of one user (default 1024)", "COUNT" },
 	{ "max-user-size", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
-	  "Bytes of write sets and open files of one user (default 1G)", "SIZE" },
+	  "Bytes that one user may have in memory, uncommitted or open (default 1G)", "SIZE" },
 	{ "max-user-reads", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Items in the read sets of one user (default 4000000)", "COUNT" },
 	{ "txn-timeout", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
@@ -249,7 +221,7 @@ const GOptionEntry mount_option_entries[] = {
 	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
 	{ "max-program", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of the text of a program for eval (default 16M)", "SIZE" },
-	{ "accept-loss", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_accept_loss),
+	{ "accept-loss", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_flag),
 	  "Go on without the commits that a damaged write-ahead log has lost; the log tells of it",
 	  NULL },
 	{ "scratch", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_scratch),
@@ -260,7 +232,7 @@ const GOptionEntry mount_option_entries[] = {
 	  "error, warning, info (the default) or debug", "LEVEL" },
 	{ "options", 'o', 0, G_OPTION_ARG_CALLBACK, CALLBACK(add_fuse_options),
 	  "Options for FUSE, comma-separated, such as allow_other", "OPTION,..." },
-	{ "foreground", 'f', G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_foreground),
+	{ "foreground", 'f', G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_flag),
 	  "Stay in the foreground and log to stderr", NULL },
 	G_OPTION_ENTRY_NULL,
 };

@@ -13,9 +13,9 @@ struct mount_options {
 	char *scratch;	       /* patterns; NULL: the built-in ones */
 	GString *fuse_options; /* comma-separated; empty: none */
 	GLogLevelFlags log_level;
-	gboolean private_mount;
-	gboolean public_log;
-	gboolean foreground;
+	bool private_mount;
+	bool public_log;
+	bool foreground;
 };
 
 void mount_options_init(struct mount_options *options);

@@ -3,11 +3,8 @@
  * as a bind mount somewhere else, are no holders. */
 #include "tools/holders.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MAX_NAMED = 5 };

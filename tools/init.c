@@ -57,12 +57,13 @@ const struct command init_command = {
 	.name = "init",
 	.arguments = "[options] STORE",
 	.summary = "Make an empty store",
-	.description = "Makes an empty store in the directory STORE, which must be empty or not\n"
-		       "exist yet. With a key it is encrypted, and opened by that key alone: there\n"
-		       "is no way to what it holds without it.\n"
-		       "\n"
-		       "Example:\n"
-		       "  commitfs init /srv/store\n"
-		       "  commitfs key new /root/key; commitfs init --key-file=/root/key /srv/secret",
+	.description =
+		"Makes an empty store in the directory STORE, which must be empty or not\n"
+		"exist yet. With a key it is encrypted, and opened by that key alone: there\n"
+		"is no way to what it holds without it.\n"
+		"\n"
+		"Example:\n"
+		"  commitfs init /srv/store\n"
+		"  commitfs key new /root/key; commitfs init --key-file=/root/key /srv/secret",
 	.run = run,
 };

@@ -162,7 +162,8 @@ static int check_words(struct log_job *job)
 	else if (job->author)
 		return command_fail(
 			EXIT_USAGE,
-			"cannot show the log: --author=%s: there is no such user; a number is taken as one",
+			"cannot show the log: --author=%s: there is no such user; a number is "
+			"taken as one",
 			job->author);
 	return 0;
 }

@@ -4,7 +4,6 @@
 #include "tools/path_copy.h"
 #include "tools/undo.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -4,7 +4,6 @@
 #include "tools/bench/rows.h"
 #include "tools/bench/site.h"
 
-#include <errno.h>
 
 /* Some 250 bytes of log each: more than the 24 MiB after which the store writes tables. */
 #define KEYS 150000

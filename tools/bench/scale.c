@@ -7,7 +7,6 @@
 #include "tools/bench/rows.h"
 #include "tools/bench/site.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

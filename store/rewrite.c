@@ -14,6 +14,10 @@
 #define STEP_BYTES ((uint64_t)24 * 1024 * 1024)
 #define KEYS_STEP_BYTES ((uint64_t)160 * 1024 * 1024)
 
+/* RocksDB's BottommostLevelCompaction, which C has no names for: whether tables of the lowest
+ * level are rewritten where nothing lies above them. */
+enum { BOTTOMMOST_SKIP = 0, BOTTOMMOST_FORCE_OPTIMIZED = 3 };
+
 static void compact_range(const struct layout *layout, enum family family, bool all,
 			  const char *first, size_t first_size, const char *last, size_t last_size)
 {
@@ -21,7 +25,8 @@ static void compact_range(const struct layout *layout, enum family family, bool 
 
 	/* Others, which keep writing possible, go on beside it. */
 	rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
-	rocksdb_compactoptions_set_bottommost_level_compaction(options, all);
+	rocksdb_compactoptions_set_bottommost_level_compaction(
+		options, all ? BOTTOMMOST_FORCE_OPTIMIZED : BOTTOMMOST_SKIP);
 	rocksdb_compact_range_cf_opt(layout->db, layout->families[family], options, first,
 				     first_size, last, last_size);
 	rocksdb_compactoptions_destroy(options);

@@ -113,7 +113,8 @@ int layout_get_record(const struct layout *layout, const rocksdb_readoptions_t *
 /* A number in `meta`. -ENOENT, -EIO. */
 int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *options,
 		      const char *name, uint64_t *ret);
-/* The same with the revision that it was written at, in an encrypted store; otherwise 0. */
+/* Whatever it is; with the revision that it was written at (may be NULL), in an encrypted store;
+ * otherwise 0. */
 int layout_get_meta(const struct layout *layout, const rocksdb_readoptions_t *options,
 		    const char *name, GBytes **ret, uint64_t *ret_revision);
 /* The revision of the newest commit, without the key: in an encrypted store it lies before the
@@ -159,6 +160,6 @@ int layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
 		     const struct log_entry *entry);
 
 /* Writes what the iterator is at, of `family`, sealed by the current data key, when it is not.
- * Of an encrypted store. 1: it was written; -EIO: it is damaged, and stays as it is. */
+ * Of an encrypted store. -EIO: it is damaged, and stays as it is; -ENOMEM. */
 int layout_batch_resealed(const struct layout *layout, rocksdb_writebatch_t *batch,
 			  enum family family, const rocksdb_iterator_t *iterator);

@@ -161,31 +161,34 @@ int layout_decode_superseded(const struct layout *layout, const rocksdb_iterator
 
 /* ---- Reading: the log ----------------------------------------------------------- */
 
-static int open_log_head(const struct sealer *sealer, const struct seal_place *place,
-			 uint64_t revision, struct seal_text stored, guint8 *ret_head,
-			 struct sealed *ret)
+struct log_box {
+	char key[sizeof(uint64_t)];
+	struct seal_place place;
+	struct sealed sealed;
+};
+
+static int open_log_head(const struct sealer *sealer, uint64_t revision, struct seal_text stored,
+			 guint8 *ret_head, struct log_box *ret)
 {
 	int r;
 
-	r = seal_open_head(sealer, place, stored, ret_head, LOG_NUMBERS_SIZE, ret);
-	return r == 0 && (ret->revision != revision || !ret->tail) ? -EIO : r;
+	layout_encode_number(revision, ret->key);
+	ret->place = place_of(FAMILY_LOG, (struct seal_text){ ret->key, sizeof(ret->key) });
+	r = seal_open_head(sealer, &ret->place, stored, ret_head, LOG_NUMBERS_SIZE, &ret->sealed);
+	return r == 0 && (ret->sealed.revision != revision || !ret->sealed.tail) ? -EIO : r;
 }
 
 int layout_decode_log_numbers(const struct layout *layout, uint64_t revision, const char *bytes,
 			      size_t size, struct log_entry *ret)
 {
+	const struct seal_text stored = { bytes, size };
 	guint8 head[LOG_NUMBERS_SIZE];
-	char key[sizeof(revision)];
-	struct seal_place place;
-	struct sealed sealed;
+	struct log_box box;
 	int r;
 
 	if (!layout->sealer)
 		return log_decode_numbers(revision, bytes, size, ret);
-	layout_encode_number(revision, key);
-	place = place_of(FAMILY_LOG, (struct seal_text){ key, sizeof(key) });
-	r = open_log_head(layout->sealer, &place, revision, (struct seal_text){ bytes, size }, head,
-			  &sealed);
+	r = open_log_head(layout->sealer, revision, stored, head, &box);
 	return r < 0 ? r : log_decode_numbers(revision, head, sizeof(head), ret);
 }
 
@@ -194,22 +197,20 @@ int layout_decode_log(const struct layout *layout, uint64_t revision, const char
 {
 	const struct seal_text stored = { bytes, size };
 	g_autofree guint8 *plain = NULL;
-	char key[sizeof(revision)];
-	struct seal_place place;
-	struct sealed sealed;
+	struct log_box box;
 	int r;
 
 	if (!layout->sealer)
 		return log_decode(revision, bytes, size, ret);
-	layout_encode_number(revision, key);
-	place = place_of(FAMILY_LOG, (struct seal_text){ key, sizeof(key) });
 	plain = g_try_malloc(size + LOG_NUMBERS_SIZE);
 	if (!plain)
 		return -ENOMEM;
-	r = open_log_head(layout->sealer, &place, revision, stored, plain, &sealed);
+	r = open_log_head(layout->sealer, revision, stored, plain, &box);
 	if (r == 0)
-		r = seal_open_tail(layout->sealer, &place, &sealed, plain + LOG_NUMBERS_SIZE);
-	return r < 0 ? r : log_decode(revision, plain, LOG_NUMBERS_SIZE + sealed.tail_size, ret);
+		r = seal_open_tail(layout->sealer, &box.place, &box.sealed,
+				   plain + LOG_NUMBERS_SIZE);
+	return r < 0 ? r :
+		       log_decode(revision, plain, LOG_NUMBERS_SIZE + box.sealed.tail_size, ret);
 }
 
 /* ---- Reading: meta -------------------------------------------------------------- */
@@ -239,7 +240,8 @@ static int open_meta(const struct sealer *sealer, struct seal_text key, struct s
 	if (r < 0)
 		return r;
 	*ret = g_bytes_new_take(g_steal_pointer(&plain), size);
-	*ret_revision = sealed.revision;
+	if (ret_revision)
+		*ret_revision = sealed.revision;
 	return 0;
 }
 
@@ -260,7 +262,8 @@ int layout_get_meta(const struct layout *layout, const rocksdb_readoptions_t *op
 		r = open_meta(layout->sealer, key, found, ret, ret_revision);
 	} else {
 		*ret = g_bytes_new(found.bytes, found.size);
-		*ret_revision = 0;
+		if (ret_revision)
+			*ret_revision = 0;
 	}
 	rocksdb_pinnableslice_destroy(slice);
 	return r;
@@ -271,10 +274,10 @@ int layout_get_number(const struct layout *layout, const rocksdb_readoptions_t *
 {
 	g_autoptr(GBytes) bytes = NULL;
 	struct reader reader;
-	uint64_t number, ignored;
+	uint64_t number;
 	int r;
 
-	r = layout_get_meta(layout, options, name, &bytes, &ignored);
+	r = layout_get_meta(layout, options, name, &bytes, NULL);
 	if (r < 0)
 		return r;
 	reader = reader_of(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
@@ -319,12 +322,11 @@ static int visit_meta(const struct layout *layout, const rocksdb_iterator_t *ite
 	const struct seal_text key = key_at(iterator);
 	const struct seal_text stored = value_at(iterator);
 	g_autoptr(GBytes) plain = NULL;
-	uint64_t ignored;
 	int r;
 
 	if (!layout->sealer)
 		return visit(key.bytes, key.size, stored.bytes, stored.size, arg);
-	r = open_meta(layout->sealer, key, stored, &plain, &ignored);
+	r = open_meta(layout->sealer, key, stored, &plain, NULL);
 	if (r < 0)
 		return r;
 	return visit(key.bytes, key.size, g_bytes_get_data(plain, NULL), g_bytes_get_size(plain),
@@ -356,25 +358,38 @@ int layout_list_meta(const struct layout *layout, const char *prefix, layout_met
 
 /* ---- Writing -------------------------------------------------------------------- */
 
-/* Puts what was superseded at place->superseded (0: nothing was), and what is sealed.
- * -ENOMEM. */
-static int put_sealed(const struct layout *layout, rocksdb_writebatch_t *batch,
-		      const struct seal_place *place, uint64_t revision, struct seal_text head,
-		      struct seal_text tail)
+/* As it is: head, tail, and for history what comes before, gathered from where they are. */
+static void put_plain(const struct layout *layout, rocksdb_writebatch_t *batch,
+		      const struct seal_place *place, struct seal_text head, struct seal_text tail)
 {
 	char superseded[sizeof(uint64_t)];
-	size_t sealed_size = 0;
-	g_autofree guint8 *sealed =
-		seal_close(layout->sealer, place, revision, head, tail, &sealed_size);
 	const char *keys[] = { place->key };
-	const char *parts[] = { superseded, (const char *)sealed };
-	size_t sizes[] = { place->family == FAMILY_HISTORY ? sizeof(superseded) : 0, sealed_size };
+	const char *parts[] = { superseded, head.bytes, tail.bytes };
+	size_t sizes[] = { place->family == FAMILY_HISTORY ? sizeof(superseded) : 0, head.size,
+			   tail.size };
 
-	if (!sealed)
-		return -ENOMEM;
 	layout_encode_number(place->superseded, superseded);
 	rocksdb_writebatch_putv_cf(batch, layout->families[place->family], 1, keys,
-				   &place->key_size, 2, parts, sizes);
+				   &place->key_size, 3, parts, sizes);
+}
+
+/* In a box where the store is encrypted. -ENOMEM. */
+static int put(const struct layout *layout, rocksdb_writebatch_t *batch,
+	       const struct seal_place *place, uint64_t revision, struct seal_text head,
+	       struct seal_text tail)
+{
+	g_autofree guint8 *box = NULL;
+	struct seal_text sealed;
+
+	if (!layout->sealer) {
+		put_plain(layout, batch, place, head, tail);
+		return 0;
+	}
+	box = seal_close(layout->sealer, place, revision, head, tail, &sealed.size);
+	if (!box)
+		return -ENOMEM;
+	sealed.bytes = box;
+	put_plain(layout, batch, place, sealed, no_text());
 	return 0;
 }
 
@@ -383,14 +398,13 @@ void layout_batch_meta(const struct layout *layout, rocksdb_writebatch_t *batch,
 {
 	const struct seal_text key = { name, strlen(name) };
 	const struct seal_place place = place_of(FAMILY_META, key);
+	const struct seal_text text = { bytes, size };
 
 	g_assert(size < BYTES_LARGE - SEAL_HEAD_EXTRA);
-	if (layout->sealer && !is_never_sealed(name))
-		(void)put_sealed(layout, batch, &place, revision, (struct seal_text){ bytes, size },
-				 no_text()); /* not large */
+	if (is_never_sealed(name))
+		put_plain(layout, batch, &place, text, no_text());
 	else
-		rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_META], name, key.size,
-					  bytes, size);
+		(void)put(layout, batch, &place, revision, text, no_text()); /* not large */
 }
 
 void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batch, const char *name,
@@ -402,28 +416,12 @@ void layout_batch_number(const struct layout *layout, rocksdb_writebatch_t *batc
 	layout_batch_meta(layout, batch, name, 0, bytes, sizeof(bytes));
 }
 
-/* Gathered from where its parts are: header, value, and for history what comes before. */
-static void put_plain(const struct layout *layout, rocksdb_writebatch_t *batch,
-		      const struct seal_place *place, struct seal_text header,
-		      struct seal_text value)
-{
-	char superseded[sizeof(uint64_t)];
-	const char *keys[] = { place->key };
-	const char *parts[] = { superseded, header.bytes, value.bytes };
-	size_t sizes[] = { place->family == FAMILY_HISTORY ? sizeof(superseded) : 0, header.size,
-			   value.size };
-
-	layout_encode_number(place->superseded, superseded);
-	rocksdb_writebatch_putv_cf(batch, layout->families[place->family], 1, keys,
-				   &place->key_size, 3, parts, sizes);
-}
-
 static int batch_put(const struct layout *layout, rocksdb_writebatch_t *batch,
 		     const struct seal_place *place, const struct record *record)
 {
 	guint8 header[RECORD_HEADER_SIZE];
 	const struct seal_text head = { header, sizeof(header) };
-	struct seal_text value = { NULL, 0 };
+	struct seal_text value = no_text();
 
 	g_assert(record->type == RECORD_DIRECTORY || record->value || record->purged);
 	record_encode_header(record, header);
@@ -432,10 +430,7 @@ static int batch_put(const struct layout *layout, rocksdb_writebatch_t *batch,
 		if (!value.bytes)
 			value.bytes = ""; /* empty, but there */
 	}
-	if (layout->sealer)
-		return put_sealed(layout, batch, place, record_last_revision(record), head, value);
-	put_plain(layout, batch, place, head, value);
-	return 0;
+	return put(layout, batch, place, record_last_revision(record), head, value);
 }
 
 int layout_batch_record(const struct layout *layout, rocksdb_writebatch_t *batch, const char *key,
@@ -486,14 +481,9 @@ int layout_batch_log(const struct layout *layout, rocksdb_writebatch_t *batch,
 		return -ENOMEM;
 	bytes = g_bytes_get_data(encoded, &size);
 	layout_encode_number(entry->revision, key);
-	if (layout->sealer)
-		return put_sealed(layout, batch, &place, entry->revision,
-				  (struct seal_text){ bytes, LOG_NUMBERS_SIZE },
-				  (struct seal_text){ bytes + LOG_NUMBERS_SIZE,
-						      size - LOG_NUMBERS_SIZE });
-	rocksdb_writebatch_put_cf(batch, layout->families[FAMILY_LOG], key, sizeof(key),
-				  (const char *)bytes, size);
-	return 0;
+	return put(layout, batch, &place, entry->revision,
+		   (struct seal_text){ bytes, LOG_NUMBERS_SIZE },
+		   (struct seal_text){ bytes + LOG_NUMBERS_SIZE, size - LOG_NUMBERS_SIZE });
 }
 
 /* ---- Writing anew --------------------------------------------------------------- */
@@ -517,9 +507,8 @@ static int reseal(const struct layout *layout, rocksdb_writebatch_t *batch,
 	}
 	if (r < 0)
 		return r;
-	r = put_sealed(layout, batch, place, sealed.revision, (struct seal_text){ head, head_size },
-		       (struct seal_text){ tail, sealed.tail_size });
-	return r < 0 ? r : 1;
+	return put(layout, batch, place, sealed.revision, (struct seal_text){ head, head_size },
+		   (struct seal_text){ tail, sealed.tail_size });
 }
 
 int layout_batch_resealed(const struct layout *layout, rocksdb_writebatch_t *batch,

@@ -12,12 +12,11 @@ int unlock(const struct layout *layout, const struct store_key *key, struct seal
 	g_autoptr(GBytes) id = NULL, encoded = NULL;
 	g_autofree char *id_text = NULL;
 	struct seal_text stored;
-	uint64_t ignored;
 	int r;
 
-	r = layout_get_meta(layout, layout->newest, META_ID, &id, &ignored);
+	r = layout_get_meta(layout, layout->newest, META_ID, &id, NULL);
 	if (r == 0)
-		r = layout_get_meta(layout, layout->newest, META_ENCRYPTION, &encoded, &ignored);
+		r = layout_get_meta(layout, layout->newest, META_ENCRYPTION, &encoded, NULL);
 	if (r < 0)
 		return r;
 	/* Keeping it from being swapped does not outlast a fork. */
@@ -93,11 +92,11 @@ static int batch_meta(const struct layout *layout, rocksdb_writebatch_t *batch)
 	int r = 0;
 
 	rocksdb_iter_seek_to_first(iterator);
-	for (; r >= 0 && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator))
+	for (; r == 0 && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator))
 		r = layout_batch_resealed(layout, batch, FAMILY_META, iterator);
 	rocksdb_iter_get_error(iterator, &error);
 	rocksdb_iter_destroy(iterator);
-	return error ? layout_result("read", error) : MIN(r, 0);
+	return error ? layout_result("read", error) : r;
 }
 
 static int write_keys(const struct layout *layout)

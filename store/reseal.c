@@ -1,4 +1,5 @@
-/* Sealing everything by the current data key: see reseal.h.
+/* Sealing everything by the current data key, the tree, the history and the log, in the order
+ * of enum family: see reseal.h.
  *
  * Records of the tree are what commits write too, so a step over them keeps commits from
  * being written meanwhile (local_lock_tree); it is short. History and log are written
@@ -26,17 +27,6 @@ struct reseal {
 	uint64_t last_revision; /* commits behind this were sealed by the current key */
 };
 
-static const enum family families[] = { FAMILY_KEYS, FAMILY_HISTORY, FAMILY_LOG };
-
-static enum family family_after(enum family family)
-{
-	for (guint i = 0; i + 1 < G_N_ELEMENTS(families); i++) {
-		if (families[i] == family)
-			return families[i + 1];
-	}
-	return FAMILY_DEFAULT;
-}
-
 /* ---- Where it is ---------------------------------------------------------------- */
 
 static void batch_position(const struct reseal *reseal, rocksdb_writebatch_t *batch)
@@ -58,11 +48,10 @@ static int read_position(struct reseal *reseal)
 	const struct layout *layout = &reseal->local->layout;
 	g_autoptr(GBytes) bytes = NULL;
 	struct reader reader;
-	uint64_t ignored;
 	uint32_t key_id;
 	int r;
 
-	r = layout_get_meta(layout, layout->newest, META_RESEALING, &bytes, &ignored);
+	r = layout_get_meta(layout, layout->newest, META_RESEALING, &bytes, NULL);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	reader = reader_of(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
@@ -80,10 +69,10 @@ static uint64_t estimate_total(const struct layout *layout)
 {
 	uint64_t total = 0;
 
-	for (guint i = 0; i < G_N_ELEMENTS(families); i++) {
+	for (enum family family = FAMILY_KEYS; family <= FAMILY_LOG; family++) {
 		uint64_t some = 0;
 
-		rocksdb_property_int_cf(layout->db, layout->families[families[i]],
+		rocksdb_property_int_cf(layout->db, layout->families[family],
 					"rocksdb.estimate-num-keys", &some);
 		total += some;
 	}
@@ -100,7 +89,7 @@ int reseal_new(struct local *local, struct reseal **ret)
 		return 0;
 	reseal = g_new0(struct reseal, 1);
 	reseal->local = local;
-	reseal->family = families[0];
+	reseal->family = FAMILY_KEYS;
 	reseal->next = g_byte_array_new();
 	reseal->total = estimate_total(&local->layout);
 	reseal->last_revision = local_revision(local);
@@ -159,28 +148,31 @@ static bool is_before_end(const struct reseal *reseal, const rocksdb_iterator_t 
 	return read_u64(&reader) <= reseal->last_revision;
 }
 
-/* Goes on in the family, and sets where the next step begins. */
-static void read_step(struct reseal *reseal, rocksdb_iterator_t *iterator,
-		      rocksdb_writebatch_t *batch)
+/* Goes on in the family, and sets where the next step begins: reseal->next is empty. */
+static int read_step(struct reseal *reseal, rocksdb_iterator_t *iterator,
+		     rocksdb_writebatch_t *batch)
 {
 	size_t size = 0;
 
-	rocksdb_iter_seek(iterator, (const char *)reseal->next->data, reseal->next->len);
 	for (int i = 0; i < STEP_RECORDS && size < STEP_BYTES; i++) {
+		int r;
+
 		if (!is_before_end(reseal, iterator))
 			break;
-		reseal_record(reseal, batch, iterator);
+		r = reseal_record(reseal, batch, iterator);
+		if (r < 0)
+			return r;
 		rocksdb_writebatch_data(batch, &size);
 		rocksdb_iter_next(iterator);
 	}
-	g_byte_array_set_size(reseal->next, 0);
 	if (is_before_end(reseal, iterator)) {
 		const char *key = rocksdb_iter_key(iterator, &size);
 
 		g_byte_array_append(reseal->next, (const guint8 *)key, (guint)size);
 	} else {
-		reseal->family = family_after(reseal->family);
+		reseal->family = reseal->family == FAMILY_LOG ? FAMILY_DEFAULT : reseal->family + 1;
 	}
+	return 0;
 }
 
 static int write_step(struct reseal *reseal, rocksdb_writebatch_t *batch)
@@ -188,37 +180,42 @@ static int write_step(struct reseal *reseal, rocksdb_writebatch_t *batch)
 	struct local *local = reseal->local;
 	size_t size;
 
-	batch_position(reseal, batch);
+	/* The next opening has to find what is damaged too, or it would drop the old data keys. */
+	if (!reseal->damaged)
+		batch_position(reseal, batch);
+	if (rocksdb_writebatch_count(batch) == 0)
+		return 0;
 	rocksdb_writebatch_data(batch, &size);
 	if (!local_has_space(local_free_bytes(local), size, true))
 		return -ENOSPC;
 	return local_write(local, batch, false);
 }
 
-/* REQUIRES(local->tree_lock) */
+/* REQUIRES(local->tree_lock) in the tree */
 static int step(struct reseal *reseal, rocksdb_writebatch_t *batch)
 {
 	const struct layout *layout = &reseal->local->layout;
-	g_autoptr(GByteArray) before = g_byte_array_new();
 	const struct reseal began = *reseal;
 	rocksdb_iterator_t *iterator;
 	char *error = NULL;
 	int r;
 
-	g_byte_array_append(before, reseal->next->data, reseal->next->len);
 	iterator = rocksdb_create_iterator_cf(layout->db, layout->newest,
 					      layout->families[reseal->family]);
-	read_step(reseal, iterator, batch);
+	rocksdb_iter_seek(iterator, (const char *)began.next->data, began.next->len);
+	reseal->next = g_byte_array_new();
+	r = read_step(reseal, iterator, batch);
 	rocksdb_iter_get_error(iterator, &error);
 	rocksdb_iter_destroy(iterator);
-	r = error ? layout_result("read on to encrypt anew", error) : write_step(reseal, batch);
+	if (error)
+		r = layout_result("read on to encrypt anew", error);
+	if (r == 0)
+		r = write_step(reseal, batch);
 	if (r < 0) {
-		GByteArray *next = reseal->next;
-
+		g_byte_array_unref(reseal->next);
 		*reseal = began;
-		reseal->next = next;
-		g_byte_array_set_size(next, 0);
-		g_byte_array_append(next, before->data, before->len);
+	} else {
+		g_byte_array_unref(began.next);
 	}
 	return r;
 }
@@ -253,23 +250,25 @@ static int finish(struct reseal *reseal)
 	if (reseal->damaged)
 		return -EBADMSG;
 	r = layout_flush(&reseal->local->layout);
-	for (guint i = 0; r == 0 && i < G_N_ELEMENTS(families); i++)
-		r = compactor_rewrite(&reseal->local->compactor, families[i]);
+	for (enum family family = FAMILY_KEYS; r == 0 && family <= FAMILY_LOG; family++)
+		r = compactor_rewrite(&reseal->local->compactor, family);
 	return r < 0 ? r : drop_keys(reseal);
 }
 
 int reseal_step(struct reseal *reseal)
 {
-	struct local *local = reseal->local;
+	bool in_tree = reseal->family == FAMILY_KEYS;
 	rocksdb_writebatch_t *batch;
 	int r;
 
 	if (reseal->family == FAMILY_DEFAULT)
 		return finish(reseal);
 	batch = rocksdb_writebatch_create();
-	local_lock_tree(local);
+	if (in_tree)
+		local_lock_tree(reseal->local);
 	r = step(reseal, batch);
-	local_unlock_tree(local);
+	if (in_tree)
+		local_unlock_tree(reseal->local);
 	rocksdb_writebatch_destroy(batch);
 	return r < 0 ? r : 1;
 }

@@ -382,17 +382,17 @@ Test(store_reseal, killed_after_any_step_it_goes_on)
 
 Test(store_reseal, a_damaged_record_keeps_the_old_data_key)
 {
-	const struct layout *layout;
-
 	fill();
 	raw_put(layout_of(&secret), FAMILY_KEYS, "d/link", 6, "\0\0\0\1 damaged", 12);
 	change("new");
 	open_crypt(&secret);
 	wait_resealed();
-	layout = layout_of(&secret);
 	cr_expect_eq(count_old(), 1);
-	close_crypt(&secret);
-	open_crypt(&secret);
-	layout = layout_of(&secret);
-	cr_expect(sealer_has_old(layout->sealer));
+	/* The second opening keeps it too, though it goes on where the first one was. */
+	for (int i = 0; i < 2; i++) {
+		close_crypt(&secret);
+		open_crypt(&secret);
+		cr_expect(sealer_has_old(layout_of(&secret)->sealer));
+		wait_resealed();
+	}
 }

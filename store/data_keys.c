@@ -33,6 +33,8 @@ struct wrapping {
 
 #define WRAPPING_SIZE (1 + 1 + 8 + 8 + crypto_pwhash_SALTBYTES)
 
+G_STATIC_ASSERT(DATA_KEY_SIZE >= crypto_shorthash_siphashx24_KEYBYTES);
+
 /* ---- In memory ------------------------------------------------------------------ */
 
 const guint8 *data_keys_find(const struct data_keys *keys, uint32_t id)
@@ -101,6 +103,16 @@ static void encode_wrapping(const struct wrapping *wrapping, guint8 ret[static W
 	memcpy(at, wrapping->salt, sizeof(wrapping->salt));
 }
 
+/* Argon2id refuses less, and more than the most is not asked for. */
+static bool is_in_range(const struct wrapping *wrapping)
+{
+	if (wrapping->passes > PASSES_MAX || wrapping->memory_bytes > MEMORY_MAX)
+		return false;
+	return wrapping->kind == KIND_FILE ||
+	       (wrapping->passes >= crypto_pwhash_OPSLIMIT_MIN &&
+		wrapping->memory_bytes >= crypto_pwhash_MEMLIMIT_MIN);
+}
+
 static int decode_wrapping(struct reader *reader, struct wrapping *ret)
 {
 	uint8_t format = read_u8(reader);
@@ -115,9 +127,7 @@ static int decode_wrapping(struct reader *reader, struct wrapping *ret)
 	memcpy(ret->salt, salt, sizeof(ret->salt));
 	if (format > WRAPPING_FORMAT || ret->kind > KIND_PASSPHRASE)
 		return -EPROTO;
-	if (format != WRAPPING_FORMAT || ret->passes > PASSES_MAX || ret->memory_bytes > MEMORY_MAX)
-		return -EIO;
-	return 0;
+	return format == WRAPPING_FORMAT && is_in_range(ret) ? 0 : -EIO;
 }
 
 /* The key that wraps, in *ret (caller frees with sodium_free). */
@@ -180,14 +190,8 @@ static void wrap(struct sealer *sealer, const guint8 *wrapping_key, uint32_t id,
 static void wrap_all(struct sealer *sealer, const guint8 *wrapping_key)
 {
 	const struct data_keys *keys = sealer->keys;
-	/* As long as the others, so that there is one form only. */
-	guint8 *fingerprint = sodium_malloc(DATA_KEY_SIZE);
 
-	g_assert(fingerprint);
-	sodium_memzero(fingerprint, DATA_KEY_SIZE);
-	memcpy(fingerprint, keys->fingerprint, sizeof(keys->fingerprint));
-	wrap(sealer, wrapping_key, FINGERPRINT_ID, fingerprint);
-	sodium_free(fingerprint);
+	wrap(sealer, wrapping_key, FINGERPRINT_ID, keys->fingerprint);
 	for (uint32_t i = 0; i < keys->count; i++)
 		wrap(sealer, wrapping_key, keys->keys[i].id, keys->keys[i].bytes);
 }
@@ -332,10 +336,7 @@ int sealer_open(const char *store_id, struct seal_text stored, const struct stor
 
 GByteArray *sealer_encode(const struct sealer *sealer)
 {
-	GByteArray *copy = g_byte_array_new();
-
-	g_byte_array_append(copy, sealer->encoded->data, sealer->encoded->len);
-	return copy;
+	return g_byte_array_ref(sealer->encoded);
 }
 
 GByteArray *sealer_encode_current(const struct sealer *sealer)

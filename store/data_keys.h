@@ -18,8 +18,9 @@ struct data_key {
 struct data_keys {
 	uint32_t count;
 	struct data_key keys[DATA_KEYS_MAX]; /* in ascending order: the last is current */
-	/* Of the fingerprints of records, as long as there is the store. */
-	guint8 fingerprint[crypto_shorthash_siphashx24_KEYBYTES];
+	/* Of the fingerprints of records, as long as there is the store. Longer than it is used,
+	 * so that it is wrapped as the others are. */
+	guint8 fingerprint[DATA_KEY_SIZE];
 };
 
 struct sealer {

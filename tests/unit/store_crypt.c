@@ -612,6 +612,18 @@ Test(store_crypt, altered_data_keys_refuse_to_open)
 	}
 }
 
+Test(store_crypt, a_passphrase_that_takes_no_work_is_damage_not_want_of_memory)
+{
+	guint8 bytes[1 + 1 + 8 + 8 + 16] = { 1, 1 };
+	const struct seal_text text = { bytes, sizeof(bytes) };
+	unsigned char word[] = "word";
+	const struct store_key key = { true, 4, word };
+	const char *id = ((struct local *)secret.store)->id;
+	struct sealer *sealer = NULL;
+
+	cr_expect_eq(sealer_open(id, text, &key, &sealer), -EIO);
+}
+
 /* ---- Key files ------------------------------------------------------------------ */
 
 static int read_key_file(const char *name, const char *content, gssize size, mode_t mode)

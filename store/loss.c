@@ -7,6 +7,7 @@
 #include "store/loss.h"
 
 #include "store/commit.h"
+#include "store/files.h"
 #include "store/log.h"
 #include "store/log_reader.h"
 #include "store/record.h"
@@ -14,8 +15,6 @@
 #include "store/wal.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define NOTE_NAME "accepted-loss"
@@ -33,24 +32,12 @@ bool loss_is_pending(const struct local *local)
 	return access(note, F_OK) == 0;
 }
 
-static int write_note(const struct local *local, const char *why)
-{
-	g_autofree char *note = note_path(local);
-	g_autoptr(GError) error = NULL;
-
-	if (g_file_set_contents_full(note, why, -1,
-				     G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-				     0600, &error))
-		return 0;
-	g_warning("store: cannot write '%s': %s", note, error->message);
-	return -EIO;
-}
-
 int loss_accept(struct local *local, const struct wal_report *report, const char *why)
 {
 	g_autofree char *database = g_build_filename(local->path, "db", NULL);
 	g_autofree char *lost = g_build_filename(local->path, LOST_NAME, NULL);
-	int r = write_note(local, why);
+	g_autofree char *note = note_path(local);
+	int r = files_replace(note, why);
 
 	return r < 0 ? r : wal_give_up(database, lost, report);
 }
@@ -181,10 +168,13 @@ int loss_finish(struct local *local, char **ret_message)
 {
 	g_autofree char *note = note_path(local);
 	g_autofree char *why = NULL;
+	g_autoptr(GError) error = NULL;
 	int r;
 
-	if (!g_file_get_contents(note, &why, NULL, NULL))
+	if (!g_file_get_contents(note, &why, NULL, &error)) {
+		g_warning("store: %s", error->message); /* it names the file */
 		return -EIO;
+	}
 	if (!is_whole(local)) {
 		*ret_message = g_strdup_printf("cannot open store '%s': what is left holds commits "
 					       "in part, it cannot go on without those that are "
@@ -193,7 +183,8 @@ int loss_finish(struct local *local, char **ret_message)
 		return -EUCLEAN;
 	}
 	r = log_loss(local, why);
-	if (r == 0 && g_unlink(note) < 0)
+	if (r == 0 && unlink(note) < 0)
 		r = -errno;
-	return r;
+	/* A note that came back would have the next opening log a loss that was none. */
+	return r < 0 ? r : files_sync_directory(local->path);
 }

@@ -5,6 +5,7 @@
  * processes of its user, from then on: protect_process().
  *
  * A file of a key is its 32 bytes, or 64 hexadecimal digits and perhaps a newline. */
+#include "store/files.h"
 #include "store/seal.h"
 
 #include <errno.h>
@@ -123,10 +124,11 @@ static int decode_file(unsigned char *bytes, size_t size)
 	if (!decoded)
 		return -ENOMEM;
 	r = sodium_hex2bin(decoded, STORE_KEY_SIZE, (const char *)bytes, size, NULL, &length, NULL);
-	if (r == 0 && length == STORE_KEY_SIZE)
+	r = r == 0 && length == STORE_KEY_SIZE ? 0 : -EINVAL;
+	if (r == 0)
 		memcpy(bytes, decoded, STORE_KEY_SIZE);
 	sodium_free(decoded);
-	return r == 0 && length == STORE_KEY_SIZE ? 0 : -EINVAL;
+	return r;
 }
 
 static int read_file(int fd, const char *path, struct store_key *key, char **ret_message)
@@ -192,6 +194,7 @@ static int write_key(int fd)
 
 int store_key_write_file(const char *path, char **ret_message)
 {
+	g_autofree char *directory = g_path_get_dirname(path);
 	int fd, r;
 
 	protect_process();
@@ -200,6 +203,8 @@ int store_key_write_file(const char *path, char **ret_message)
 		return refuse(ret_message, "make key file", path, -errno, NULL);
 	r = write_key(fd);
 	close(fd);
+	if (r == 0)
+		r = files_sync_directory(directory); /* a store made with it may not outlast it */
 	if (r < 0) {
 		unlink(path);
 		return refuse(ret_message, "write key file", path, r, NULL);

@@ -9,12 +9,10 @@
  *    table that ever held something of the key, or what was blanked of the log, anew. */
 #include "store/purge.h"
 
-#include "store/codec.h"
 #include "store/compact.h"
 #include "store/local.h"
 #include "store/log.h"
 #include "store/log_reader.h"
-#include "store/record.h"
 
 #include <errno.h>
 #include <string.h>

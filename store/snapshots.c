@@ -315,12 +315,12 @@ int snapshot_name_decode(const char *bytes, size_t size, struct named_snapshot *
 	return 0;
 }
 
-static int decode_name(const char *key, size_t key_size, const char *bytes, size_t size,
-		       struct snapshot_name **ret)
+static int load_name(const char *key, size_t key_size, const char *bytes, size_t size, void *arg)
 {
 	size_t prefix = strlen(META_SNAPSHOT_PREFIX);
-	struct snapshot_name *name;
+	struct snapshot_names *names = arg;
 	struct named_snapshot named;
+	struct snapshot_name *name;
 
 	if (snapshot_name_decode(bytes, size, &named) < 0)
 		return -EIO;
@@ -329,20 +329,8 @@ static int decode_name(const char *key, size_t key_size, const char *bytes, size
 	name->revision = named.revision;
 	name->time_ns = named.time_ns;
 	name->uid = named.uid;
-	*ret = name;
+	g_ptr_array_add(names->names, name);
 	return 0;
-}
-
-static int load_name(const char *key, size_t key_size, const char *bytes, size_t size, void *arg)
-{
-	struct snapshot_names *names = arg;
-	struct snapshot_name *name;
-	int r;
-
-	r = decode_name(key, key_size, bytes, size, &name);
-	if (r == 0)
-		g_ptr_array_add(names->names, name);
-	return r;
 }
 
 int snapshot_names_load(struct local *local)

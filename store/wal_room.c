@@ -75,25 +75,27 @@ static int find_log(const struct wal_room *room)
 	return found;
 }
 
+/* -1: not known. */
+static int64_t get_position(const struct wal_room *room)
+{
+	return room->fd < 0 ? -1 : lseek(room->fd, 0, SEEK_CUR);
+}
+
 static void follow(struct wal_room *room)
 {
 	if (room->fd >= 0)
 		close(room->fd);
 	room->fd = find_log(room);
 	room->end = 0;
-	room->position = 0;
+	room->position = get_position(room);
+	room->zeros = false;
+	room->begun = 0;
 	room->moved_on = 0;
 	if (room->fd < 0)
 		g_clear_pointer(&room->database, free); /* not to look for it each time */
 }
 
 /* ---- Making room ---------------------------------------------------------------- */
-
-/* -1: not known. */
-static int64_t get_position(const struct wal_room *room)
-{
-	return room->fd < 0 ? -1 : lseek(room->fd, 0, SEEK_CUR);
-}
 
 /* Zeros up to `end`, or as far as there is space. Returns how far. */
 static int64_t write_zeros(int fd, int64_t at, int64_t end)
@@ -124,7 +126,8 @@ static int extend(struct wal_room *room, int64_t position, int64_t needed)
 {
 	int64_t size = MAX(needed, CHUNK);
 
-	if (needed <= CHUNK && g_atomic_int_get(&room->begun)) {
+	room->zeros = g_atomic_int_get(&room->begun);
+	if (needed <= CHUNK && room->zeros) {
 		room->end =
 			write_zeros(room->fd, position, (position + CHUNK) / PAGE * PAGE + PAGE);
 		if (room->end >= position + needed)
@@ -143,8 +146,9 @@ static bool has_room(const struct wal_room *room, int64_t needed)
 {
 	int64_t position = get_position(room);
 
-	return position >= 0 && !g_atomic_int_get(&room->moved_on) &&
-	       position + needed <= room->end;
+	return position >= 0 && position + needed <= room->end &&
+	       !g_atomic_int_get(&room->moved_on) &&
+	       (room->zeros || !g_atomic_int_get(&room->begun));
 }
 
 /* Under the lock, held alone. */
@@ -161,8 +165,8 @@ static int make_room(struct wal_room *room, int64_t needed)
 
 void wal_room_init(struct wal_room *room, const char *database)
 {
-	/* Opening a store begins a log, durably. As the kernel tells the path. */
-	*room = (struct wal_room){ .fd = -1, .begun = 1 };
+	*room = (struct wal_room){ .fd = -1 };
+	/* As the kernel tells it. */
 	room->database = database ? realpath(database, NULL) : NULL;
 	pthread_rwlock_init(&room->lock, NULL);
 }
@@ -196,12 +200,10 @@ void wal_room_end(struct wal_room *room, bool synced)
 {
 	int64_t position = get_position(room);
 
-	/* What was written is not there: the new log begins with it. */
-	if (position == __atomic_exchange_n(&room->position, position, __ATOMIC_RELAXED)) {
+	/* What was written is not there: it begins another log. */
+	if (position == __atomic_exchange_n(&room->position, position, __ATOMIC_RELAXED))
 		g_atomic_int_set(&room->moved_on, 1);
-		g_atomic_int_set(&room->begun, synced);
-	} else if (synced) {
+	else if (synced)
 		g_atomic_int_set(&room->begun, 1);
-	}
 	pthread_rwlock_unlock(&room->lock);
 }

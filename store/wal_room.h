@@ -24,8 +24,9 @@ struct wal_room {
 	pthread_rwlock_t lock; /* shared: to write to the log */
 	int fd;		       /* lock: duplicate of RocksDB's, of the newest log; -1: not known */
 	gint64 end;	       /* lock: zeros, or blocks of the disk, reach as far as this */
+	bool zeros;	       /* lock: it had begun when they were made */
 	gint64 position;       /* atomic: after the last write */
-	gint begun;	       /* atomic: what the log begins with is durable */
+	gint begun;	       /* atomic: it holds a batch that is durable */
 	gint moved_on;	       /* atomic: RocksDB writes to another file now */
 };
 

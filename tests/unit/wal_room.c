@@ -149,6 +149,8 @@ Test(wal_room, logs_that_are_read_or_elsewhere_are_not_taken)
 	reading = open(path, O_RDONLY | O_CLOEXEC);
 	text = open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	cr_expect_eq(write_log(logs[0], 100, true), 0);
+	cr_expect_eq(size_of(logs[0]), 106, "before there was something durable");
+	cr_expect_eq(write_log(logs[0], 100, true), 0);
 	cr_expect_gt(size_of(logs[0]), 500000);
 	cr_expect_eq(size_of(reading), 4);
 	cr_expect_eq(size_of(text), 0);
@@ -177,5 +179,22 @@ Test(wal_room, without_a_log_nothing_is_done)
 	wal_room_done(&room);
 	wal_room_init(&room, directory);
 	cr_expect_eq(wal_room_begin(&room, 100), 0);
+	wal_room_end(&room, true);
+}
+
+/* RocksDB may have begun a log that nothing was written to yet. */
+Test(wal_room, an_empty_log_stays_empty_until_it_is_written)
+{
+	begin();
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(write_log(logs[0], 100, true), 0);
+	logs[1] = open_log(8);
+	cr_assert_eq(wal_room_begin(&room, 100), 0);
+	wal_room_end(&room, true); /* to neither */
+	cr_assert_eq(wal_room_begin(&room, 100), 0);
+	cr_expect_eq(size_of(logs[1]), 0);
+	wal_room_end(&room, true);
+	cr_assert_eq(wal_room_begin(&room, 100), 0);
+	cr_expect_eq(size_of(logs[1]), 0);
 	wal_room_end(&room, true);
 }

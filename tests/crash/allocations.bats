@@ -3,17 +3,11 @@
 # copied, committed and read: what needed it is refused, nothing else is, the daemon goes on
 # and has everything that was acknowledged. Some of them; each of them with COMMITFS_FULL=1.
 
-load ../mount/helpers
 load shim
 
 setup_file() { base_directory; }
 
-teardown_file() {
-	DAEMON=$(cat "$BASE/daemon")
-	end_mount
-	check_log
-	rm -rf --one-file-system "$BASE"
-}
+teardown_file() { end_store; }
 
 # fail_allocations STEP MOUNT-OPTION...
 fail_allocations() {
@@ -23,7 +17,6 @@ fail_allocations() {
 	# A sanitizer's allocator is behind the library, not before it.
 	RUNNER="env LD_PRELOAD=$CRASH_HELPERS/libmemory_shim.so COMMITFS_MEMORY=$control
 		ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0" mount_store "$@"
-	echo "$DAEMON" >"$BASE/daemon"
 	run timeout 300 "$PYTHON" "$BATS_TEST_DIRNAME/allocations.py" "$MNT" "$control" \
 		"$([ -n "${COMMITFS_FULL:-}" ] && echo 1 || echo "$step")"
 	[ $status = 0 ] || fail "$output"

@@ -2,39 +2,11 @@
 # Backups that are cut short, by kill -9 of the command or of the daemon: the older ones stay
 # good, and the next one works. COMMITFS_FULL=1: 60 rounds instead of 8. SEED repeats a run.
 
-load ../mount/helpers
-
-setup_file() {
-	mount_own_store
-	echo "$DAEMON" >"$BASE/daemon"
-}
-
-teardown_file() {
-	DAEMON=$(cat "$BASE/daemon")
-	unmount_own_store
-}
+load killed
 
 setup() {
-	ROUNDS=${COMMITFS_FULL:+60}
-	ROUNDS=${ROUNDS:-8}
-	DAEMON=$(cat "$BASE/daemon")
-	RANDOM=${SEED:=$(date +%s)}
-	echo "SEED=$SEED"
+	rounds 8 60
 	B=$BASE/backup
-}
-
-teardown() { end_processes; }
-
-random_sleep() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
-
-mount_again() {
-	kill -9 "$DAEMON"
-	eventually 10 stopped "$DAEMON"
-	umount -l "$MNT"
-	check_killed_store
-	mount_store
-	echo "$DAEMON" >"$BASE/daemon"
-	is "$(find "$STORE" -maxdepth 1 -name 'checkpoint.*' | wc -l)" 0 "checkpoints left"
 }
 
 start_writer() {
@@ -59,7 +31,9 @@ last_backup() { "$COMMITFS" backup list "$B" | tail -n 1 | cut -f1,2; }
 			kill -9 "${PROCESS_PID[backup]}" 2>/dev/null || true
 			wait "${PROCESS_PID[backup]}" || true
 		else
+			kill_daemon
 			mount_again
+			is "$(find "$STORE" -maxdepth 1 -name 'checkpoint.*')" '' "left behind"
 			# It may have been so far that it needed the daemon no more, or fails.
 			wait "${PROCESS_PID[backup]}" || true
 			wait "${PROCESS_PID[writer]}" || true

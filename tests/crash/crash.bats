@@ -2,47 +2,9 @@
 # kill -9 of the daemon at random moments: a commit is there or not at all, and what was
 # acknowledged is there. COMMITFS_FULL=1: 100 rounds instead of 10. SEED repeats a run.
 
-load ../mount/helpers
+load killed
 
-CRASH_HELPERS=${CRASH_HELPERS:-$(cd "$BATS_TEST_DIRNAME/../.." && pwd)/build/tests/crash}
-
-setup_file() {
-	mount_own_store
-	echo "$DAEMON" >"$BASE/daemon"
-}
-
-# Every test mounts and kills anew, so the last daemon is in a file.
-teardown_file() {
-	DAEMON=$(cat "$BASE/daemon")
-	unmount_own_store
-}
-
-setup() {
-	D=unused
-	ROUNDS=${COMMITFS_FULL:+100}
-	ROUNDS=${ROUNDS:-10}
-	DAEMON=$(cat "$BASE/daemon")
-	RANDOM=${SEED:=$(date +%s)}
-	echo "SEED=$SEED"
-}
-
-teardown() { end_processes; }
-
-# A sleep of so many milliseconds at most, at random.
-random_sleep() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
-
-kill_daemon() {
-	kill -9 "$DAEMON"
-	eventually 10 stopped "$DAEMON"
-	umount -l "$MNT"
-}
-
-# What a kill leaves behind agrees, before anything else has touched it.
-mount_again() {
-	check_killed_store
-	mount_store
-	echo "$DAEMON" >"$BASE/daemon"
-}
+setup() { rounds 10 100; }
 
 @test "a transaction over 10,000 keys is there whole or not at all, when acknowledged whole" {
 	local round found last=none out=$BASE/out

@@ -2,7 +2,6 @@
 # Limits of the machine: a disk that is full and gets space again, few descriptors, short files,
 # little memory. Needs root: the disk is a small tmpfs.
 
-load ../mount/helpers
 load shim
 
 setup() {
@@ -17,9 +16,8 @@ setup() {
 teardown() {
 	DAEMON=$(cat "$BASE/daemon")
 	end_mount
-	check_log
 	umount -l "$DISK"
-	rm -rf --one-file-system "$BASE"
+	end_store
 }
 
 # fill_store: values that do not compress until one is refused; WHY has the reason
@@ -83,7 +81,6 @@ deletes() { rm "$MNT/keys/$1" 2>/dev/null || ! [ -e "$MNT/keys/$1" ]; }
 limited_mount() {
 	local i
 	RUNNER="prlimit $*" mount_store || return 1
-	echo "$DAEMON" >"$BASE/daemon"
 	for ((i = 0; i < 300; i++)); do
 		"$FSOP" open 0 "$MNT/keys/l$i" O_WRONLY,O_CREAT : line 0 $i : close 0 >/dev/null 2>&1 || break
 		echo $i

@@ -2,7 +2,6 @@
 # Deaths under the load of the transaction checker: see crash_transactions.c. The number of
 # deaths of each form is ten times as large with COMMITFS_FULL=1. SEED repeats a run.
 
-load ../mount/helpers
 load shim
 
 setup() {

@@ -145,7 +145,7 @@ none_left() { is "$(ls -A tmp)" "" "in TMPDIR"; }
 		EDITOR="vim -es -u NONE -c %s/8080/9090/ -c wq" ends 0 "$MNT" "$D/a"
 		is "$(cat "$K/a")" 'port 9090'
 	fi
-	command -v ed >/dev/null || skip "no ed"
+	needs ed
 	printf '%s\n' 's/port/Port/' w q >commands
 	echo 'exec ed -s "$1" <commands' >ed.sh
 	EDITOR="sh $PWD/ed.sh" ends 0 "$MNT" "$D/a"

@@ -365,7 +365,7 @@ increments() {
 }
 
 @test "flock(1) in the shell: of 8 that append under it, each is whole and alone" {
-	command -v flock >/dev/null || skip "flock is not installed"
+	needs flock
 	local pids=() i
 	printf 0 >"$K/n"
 	for i in 1 2 3 4 5 6 7 8; do
@@ -390,7 +390,7 @@ sqlite_writer() {
 }
 
 @test "two sqlite3 writers lose nothing, with journals that are deleted and truncated" {
-	command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
+	needs sqlite3
 	local journal first
 	for journal in delete truncate; do
 		sqlite3 "$K/$journal" 'create table t(who, n); create table c(v); insert into c values(0)'

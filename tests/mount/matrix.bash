@@ -1,14 +1,23 @@
 # What the files of the tool matrix share: a tool does its work in three places, a plain
 # directory, keys/ and a transaction, and the three trees shall be the same.
 
-# needs COMMAND...: otherwise it is skipped; a full run (tools/test --full) has installed all
-needs() {
-	local command
-	for command in "$@"; do
-		command -v "$command" >/dev/null && continue
-		[ -z "${COMMITFS_FULL-}" ] || fail "$command is not installed" || return 1
-		skip "$command is not installed"
-	done
+load helpers
+
+setup_file() { mount_own_store; }
+teardown_file() { unmount_own_store; }
+setup() { own_directory; }
+teardown() {
+	end_processes
+	rm -rf "$K" "$BASE/plain.$D"* "$BASE/view.$D"
+}
+
+# go_program NAME: BASE/NAME, of the source on stdin
+go_program() {
+	[ -n "${COMMITFS_FULL-}" ] || skip "only in a full run: compiling takes long"
+	needs go
+	mkdir "$BASE/go"
+	cat >"$BASE/go/main.go"
+	(cd "$BASE/go" && HOME=$BASE GO111MODULE=off go build -o "$BASE/$1" main.go)
 }
 
 # fixture DIR: what every tool finds
@@ -72,5 +81,5 @@ everywhere() {
 	is "$(field scratch_files "$MNT/status")" 0
 }
 
-# script TEXT: for sh -c
+# each SCRIPT: of sh
 each() { everywhere sh -euc "$1"; }

@@ -5,16 +5,7 @@
 # the others, matrix_commit.bats all of them on `commit`.
 # shellcheck disable=SC2016 # scripts for other shells
 
-load helpers
 load matrix
-
-setup_file() { mount_own_store; }
-teardown_file() { unmount_own_store; }
-setup() { own_directory; }
-teardown() {
-	end_processes
-	rm -rf "$K" "$BASE/plain.$D"* "$BASE/view.$D"
-}
 
 # What any shell does with files.
 shell_work='

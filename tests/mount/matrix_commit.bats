@@ -3,13 +3,13 @@
 # what write(2) says, nothing hangs, and what is committed is committed once.
 # shellcheck disable=SC2016 # scripts for other shells
 
-load helpers
 load matrix
 
-setup_file() { mount_own_store; }
-teardown_file() { unmount_own_store; }
-setup() { own_directory; }
-teardown() { end_processes; }
+setup() {
+	own_directory
+	echo message >"$BASE/short"
+	head -c 8000 /dev/zero | tr '\0' x >"$BASE/long"
+}
 
 # write_with COMMAND...: with the file as its last argument; STATUS and SAID
 write_with() {
@@ -90,70 +90,36 @@ sh_outcomes() {
 	outcomes fish --no-config -c 'echo message > $argv[1]'
 }
 
-long_file() { head -c 8000 /dev/zero | tr '\0' x >"$BASE/long"; echo message >"$BASE/short"; }
-@test "cat" {
-	long_file
-	LONG=(sh -c "cat $BASE/long >\"\$0\"")
-	outcomes sh -c "cat $BASE/short >\"\$0\""
+# of_file COMMAND...: where its words say FILE there is a short file, or a long one
+of_file() {
+	LONG=("${@//FILE/$BASE/long}")
+	outcomes "${@//FILE/$BASE/short}"
 }
-@test "tee" {
-	long_file
-	LONG=(sh -c "tee \"\$0\" <$BASE/long >/dev/null")
-	outcomes sh -c "tee \"\$0\" <$BASE/short >/dev/null"
-}
-@test "cp" {
-	long_file
-	LONG=(cp "$BASE/long")
-	outcomes cp "$BASE/short"
-}
-@test "dd" {
-	long_file
-	LONG=(sh -c "dd if=$BASE/long of=\"\$0\" bs=64k status=none")
-	outcomes sh -c "dd if=$BASE/short of=\"\$0\" status=none"
-}
+
+@test "cat" { of_file sh -c 'cat FILE >"$0"'; }
+@test "tee" { of_file sh -c 'tee "$0" <FILE >/dev/null'; }
+@test "cp" { of_file cp FILE; }
+@test "dd" { of_file sh -c 'dd if=FILE of="$0" bs=64k status=none'; }
 @test "cp, tee and dd of busybox" {
 	needs busybox
-	long_file
-	LONG=(busybox cp "$BASE/long")
-	outcomes busybox cp "$BASE/short"
-	LONG=(sh -c "busybox tee \"\$0\" <$BASE/long >/dev/null")
-	SAYS='i/o error' outcomes sh -c "busybox tee \"\$0\" <$BASE/short >/dev/null"
-	LONG=(sh -c "busybox dd if=$BASE/long of=\"\$0\" bs=64k 2>&1")
-	outcomes sh -c "busybox dd if=$BASE/short of=\"\$0\" 2>&1"
+	of_file busybox cp FILE
+	SAYS='i/o error' of_file sh -c 'busybox tee "$0" <FILE >/dev/null'
+	of_file sh -c 'busybox dd if=FILE of="$0" bs=64k 2>&1'
 }
 @test "echo(1), printf(1), head and printf of bash" {
-	long_file
-	LONG=(sh -c "head -n 1 $BASE/long >\"\$0\"")
+	of_file sh -c 'head -n 1 FILE >"$0"'
 	outcomes sh -c '/bin/echo message >"$0"'
 	outcomes sh -c '/usr/bin/printf "message\n" >"$0"'
 	outcomes bash -c 'printf "message\n" >"$0"'
 }
 @test "sort -o, shuf -o and uniq" {
-	long_file
-	LONG=(sort "$BASE/long" -o)
-	outcomes sort "$BASE/short" -o
-	LONG=(shuf "$BASE/long" -o)
-	outcomes shuf "$BASE/short" -o
-	LONG=(uniq "$BASE/long")
-	outcomes uniq "$BASE/short"
+	of_file sort FILE -o
+	of_file shuf FILE -o
+	of_file uniq FILE
 }
-@test "sed with its w command" {
-	long_file
-	LONG=(sh -c "sed -n \"w \$0\" $BASE/long")
-	outcomes sh -c "sed -n \"w \$0\" $BASE/short"
-}
-@test "rsync --inplace" {
-	needs rsync
-	long_file
-	LONG=(rsync --inplace -I "$BASE/long")
-	outcomes rsync --inplace -I "$BASE/short"
-}
-@test "sponge" {
-	needs sponge
-	long_file
-	LONG=(sh -c "sponge \"\$0\" <$BASE/long")
-	outcomes sh -c "sponge \"\$0\" <$BASE/short"
-}
+@test "sed with its w command" { of_file sh -c 'sed -n "w $0" FILE'; }
+@test "rsync --inplace" { needs rsync && of_file rsync --inplace -I FILE; }
+@test "sponge" { needs sponge && of_file sh -c 'sponge "$0" <FILE'; }
 @test "ed" {
 	needs ed
 	LONG=(sh -c 'printf ",d\na\n%08000d\n.\nw\nq\n" 0 | ed -s "$0" 2>&1')
@@ -181,10 +147,7 @@ long_file() { head -c 8000 /dev/zero | tr '\0' x >"$BASE/long"; echo message >"$
 	done
 }
 @test "go" {
-	[ -n "${COMMITFS_FULL-}" ] || skip "only in a full run: compiling takes long"
-	needs go
-	mkdir "$BASE/go"
-	cat >"$BASE/go/main.go" <<-'GO'
+	go_program write <<-'GO'
 	package main
 
 	import (
@@ -199,7 +162,6 @@ long_file() { head -c 8000 /dev/zero | tr '\0' x >"$BASE/long"; echo message >"$
 		}
 	}
 	GO
-	(cd "$BASE/go" && HOME=$BASE GO111MODULE=off go build -o "$BASE/write" main.go)
 	LONG=("$BASE/write" "$(head -c 8000 /dev/zero | tr '\0' x)")
 	outcomes "$BASE/write" message
 }
@@ -243,7 +205,6 @@ with open(sys.argv[1], "w") as f: f.write("message\n")'
 # What writes another file and puts it in the place of `commit` cannot: there is none to make.
 @test "tools that replace a file fail on commit, and commit nothing" {
 	local i tool before
-	long_file
 	before=$(revision)
 	for i in {0..5}; do
 		begin

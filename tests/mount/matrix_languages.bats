@@ -2,16 +2,7 @@
 # The tool matrix, continued: languages; see matrix.bats.
 # shellcheck disable=SC2016 # scripts for other shells
 
-load helpers
 load matrix
-
-setup_file() { mount_own_store; }
-teardown_file() { unmount_own_store; }
-setup() { own_directory; }
-teardown() {
-	end_processes
-	rm -rf "$K" "$BASE/plain.$D"* "$BASE/view.$D"
-}
 
 @test "awk" {
 	needs awk && each 'awk "{ print NR, \$0 > \"out\"; print >> \"f2\" } END { close(\"out\"); getline x < \"out\"; print x }" f'
@@ -51,10 +42,7 @@ shutil.rmtree("d/e"); print(sorted(os.listdir(".")), os.stat("x").st_size)'
 	each 'echo "set h [open n w]; puts \$h [string repeat x 500]; close \$h; set h [open f a]; puts \$h more; close \$h; file rename n m; file copy d d2; file delete -force d; puts [lsort [glob *]]" > /tmp/tcl.$$; tclsh /tmp/tcl.$$; rm /tmp/tcl.$$'
 }
 @test "go" {
-	[ -n "${COMMITFS_FULL-}" ] || skip "only in a full run: compiling takes long"
-	needs go
-	mkdir "$BASE/go"
-	cat >"$BASE/go/main.go" <<-'GO'
+	go_program work <<-'GO'
 	package main
 
 	import (
@@ -85,7 +73,6 @@ shutil.rmtree("d/e"); print(sorted(os.listdir(".")), os.stat("x").st_size)'
 		must(os.RemoveAll("d"))
 	}
 	GO
-	(cd "$BASE/go" && HOME=$BASE GOFLAGS=-mod=mod GO111MODULE=off go build -o "$BASE/gowork" main.go)
-	everywhere "$BASE/gowork"
+	everywhere "$BASE/work"
 }
 @test "jq" { needs jq && each 'echo "{\"a\":1}" > j; jq ".a += 1" j > j2; mv j2 j; cat j'; }

@@ -2,16 +2,7 @@
 # The tool matrix, continued: editors, and programs that keep files; see matrix.bats.
 # shellcheck disable=SC2016 # scripts for other shells
 
-load helpers
 load matrix
-
-setup_file() { mount_own_store; }
-teardown_file() { unmount_own_store; }
-setup() { own_directory; }
-teardown() {
-	end_processes
-	rm -rf "$K" "$BASE/plain.$D"* "$BASE/view.$D"
-}
 
 @test "sponge" { needs sponge && each 'sort unsorted | sponge unsorted; tr a-z A-Z < f | sponge -a f'; }
 @test "ed" { needs ed && each 'printf "1s/one/1/\n\$a\nlast\n.\nw\nw other\nq\n" | ed -s f'; }
@@ -26,7 +17,8 @@ teardown() {
 }
 @test "nano in a terminal, with its lock file" {
 	needs nano script
-	each "(sleep 1; printf 'zz'; sleep 0.5; printf '\\017\\r'; sleep 0.5; printf '\\030') | TERM=xterm script -qec 'nano --ignorercfiles --locking f' /dev/null >/dev/null 2>&1; cat f"
+	each "(until [ -e .f.swp ]; do sleep 0.02; done; printf 'zz\\017\\r'
+		until grep -q zz f; do sleep 0.02; done; printf '\\030') | TERM=xterm script -qec 'nano --ignorercfiles --locking f' /dev/null >/dev/null 2>&1; cat f"
 }
 @test "emacs -batch" {
 	needs emacs

@@ -114,7 +114,7 @@ needs_user_namespaces() {
 
 @test "ex and sed -i edit a file in place: one revision" {
 	printf 'port 8080\nhost a\n' >"$K/app.conf"
-	command -v ex >/dev/null || skip "no ex"
+	needs ex
 	grows 1 at ex -sc '%s/8080/9090/|wq' "$DIR/app.conf"
 	is "$(cat "$K/app.conf")" $'port 9090\nhost a'
 	grows 1 at sed -i 's/host a/host b/' "$DIR/app.conf"
@@ -123,7 +123,7 @@ needs_user_namespaces() {
 }
 
 @test "make install puts all of a program there at once, or nothing" {
-	command -v make >/dev/null || skip "no make"
+	needs make
 	mkdir src
 	echo one >src/one
 	echo two >src/two

@@ -18,8 +18,6 @@ teardown() { end_processes; }
 # as_member COMMAND...: USER_A, in the group S
 as_member() { setpriv --reuid="$USER_A" --regid="$USER_A" --groups="$GROUP_S" -- "$@"; }
 
-lines() { awk -F'\t' -v kind="$2" -v key="$3" '$1 == kind && $NF == key' "$1"; }
-
 # last_uid: of the newest commit
 last_uid() { tail -n 1 "$MNT/log" | cut -f 4; }
 
@@ -92,7 +90,7 @@ attempt() {
 	# shellcheck disable=SC2016 # for the shell that is run
 	$runner sh -ec 'echo "$1" >"$2/isolation"; cd "$2/keys/$3/s"; : >all/too; eval "$4"' - \
 		"$2" "$S" "$D" "$4"
-	before=$(cd "$K/s" && eval "$5" && revision)
+	(cd "$K/s" && eval "$5")
 	$runner "$FSOP" open 0 "$S/commit" O_WRONLY : line 0 why 2>/dev/null || true
 }
 

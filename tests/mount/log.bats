@@ -40,15 +40,15 @@ last() { tail -n 1 "$MNT/log"; }
 }
 
 @test "tail -f follows it, and a compaction meanwhile is nothing to it" {
-	tail -n 0 -s 0.1 -f "$MNT/log" >"$BASE/tail" 2>"$BASE/tail.err" 3>&- &
+	tail -n 1 -s 0.1 -f "$MNT/log" >"$BASE/tail" 2>"$BASE/tail.err" 3>&- &
 	TAIL=$!
-	sleep 0.5
+	eventually 10 holds_lines "$BASE/tail" 1
 	for i in {1..5}; do echo "$i" >"$K/a"; done
-	eventually 10 holds_lines "$BASE/tail" 5
+	eventually 10 holds_lines "$BASE/tail" 6
 	"$COMMITFS" compact "$MNT" "$(revision)"
 	for i in {1..5}; do echo "$i" >"$K/a"; done
-	eventually 10 holds_lines "$BASE/tail" 10
-	is "$(cut -f 2 "$BASE/tail")" "$(seq $(($(revision) - 9)) "$(revision)")"
+	eventually 10 holds_lines "$BASE/tail" 11
+	is "$(cut -f 2 "$BASE/tail")" "$(seq $(($(revision) - 10)) "$(revision)")"
 	is "$(cat "$BASE/tail.err")" ""
 }
 holds_lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }

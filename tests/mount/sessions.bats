@@ -86,16 +86,12 @@ python() {
 
 @test "the file is his who reserved the name, whoever commits first" {
 	chmod 1777 "$K"
-	(umask 0 && exec "$FSOP" -i) < <(
-		printf 'open\t0\t%s\tO_WRONLY,O_CREAT\t0666\n' "$K/shared"
-		sleep 1
-		printf 'line\t0\tmine\nclose\t0\n'
-	) >/dev/null 3>&- &
-	PROCESS_PID[creator]=$!
-	sleep 0.4
+	process creator sh -c 'umask 0; exec "$@"' -
+	asked ok creator open 0 "$K/shared" O_WRONLY,O_CREAT 0666
 	as_user "$USER_A" "$FSOP" open 0 "$K/shared" O_WRONLY,O_CREAT : line 0 theirs : fsync 0 : close 0
 	expect '0666 0' stat "$K/shared" mode,uid
-	wait "${PROCESS_PID[creator]}"
+	asked ok creator line 0 mine
+	asked ok creator close 0
 	expect '0666 0' stat "$K/shared" mode,uid
 }
 

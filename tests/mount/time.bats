@@ -246,11 +246,11 @@ AT() { printf '%s/at/%s/%s\n' "$MNT" "$1" "$D"; }
 		cd "$p"
 		cat f >/dev/null; ls >/dev/null; stat f >/dev/null
 		kill -STOP "$daemon"
-		timeout 5 "$PYTHON" -c 'import os; print(os.stat("f").st_size, os.stat(".").st_mode & 0o777)' >"$BASE/stat" &
-		pid=$!
-		sleep 1
+		timeout 20 "$PYTHON" -c 'import os; print(os.stat("f").st_size, os.stat(".").st_mode & 0o777)' >"$BASE/stat" &
+		pid=$! waited=0
+		eventually 15 stopped $pid || waited=1
 		kill -CONT "$daemon"
-		kill -0 $pid 2>/dev/null && fail "a stat of the past waited for the mount"
+		[ $waited = 0 ] || fail "a stat of the past waited for the mount"
 		wait $pid
 	)
 	is "$(cat "$BASE/stat")" "4 493"

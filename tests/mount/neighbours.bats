@@ -64,6 +64,7 @@ feels() {
 	neighbour "$1" "$2"
 	others_work
 	others_work
+	running "${PROCESS_PID[neighbour]}" || fail "it ended: $(cat "$BATS_TEST_TMPDIR/neighbour.errors")"
 	[ -n "${COMMITFS_FULL:-}" ] || return 0
 	for i in 1 2 3; do
 		loud=$(p99 commit 40)

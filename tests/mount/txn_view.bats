@@ -151,12 +151,18 @@ teardown() { end_processes; }
 }
 
 @test "the inode number of a created key survives the commit and remains one" {
+	local view live
 	begin
 	echo v >"$V/a"
+	view=$(stat -c %i "$V/a")
 	commit ok "$T"
-	is "$(stat -c %i "$K/a")" "$(stat -c %i "$K/a")"
+	is "$(stat -c %i "$V/a")" "$view"
+	live=$(stat -c %i "$K/a")
 	echo w >"$K/b"
-	[ "$(stat -c %i "$K/a")" != "$(stat -c %i "$K/b")" ]
+	[ "$live" != "$(stat -c %i "$K/b")" ]
+	echo again >"$K/a"
+	mv "$K/a" "$K/c"
+	is "$(stat -c %i "$K/c")" "$live"
 }
 
 @test "a mtime set in a view is the one committed; unset it is the commit's" {

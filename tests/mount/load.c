@@ -3,7 +3,7 @@
  *   load KIND PROCESSES AMOUNT MNT DIR
  *
  * DIR is a directory below keys/. For `latency`, AMOUNT is a number of commits, otherwise it is
- * how many seconds the processes work.
+ * how many seconds the processes work, unless a SIGTERM to the first ends them all before.
  *
  *   commit   each in transactions of its own: read two keys, write two, commit
  *   write    each writes keys of DIR, one after the other
@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct counts {
 
 static const char *mount_point, *directory;
 static struct counts *counts; /* shared, one per process */
+static volatile sig_atomic_t ended;
 
 static double now(void)
 {
@@ -42,6 +44,19 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* The first process tells the others, which are its group. */
+static void end(int number)
+{
+	if (!ended && getpid() == getpgrp())
+		kill(0, number);
+	ended = 1;
+}
+
+static bool goes_on(double until)
+{
+	return !ended && now() < until;
 }
 
 /* Writes `text` with one write(2). Returns 0 or an errno. */
@@ -77,7 +92,7 @@ static void count(struct counts *mine, int result)
 		mine->commits++;
 	else if (result == ECANCELED)
 		mine->conflicts++;
-	else {
+	else if (!ended) { /* otherwise the signal may have interrupted it */
 		mine->failures++;
 		fprintf(stderr, "load: %s\n", strerror(result));
 	}
@@ -88,7 +103,7 @@ static void work_commit(int index, double until, struct counts *mine)
 	char txn[MAX_PATH], path[2 * MAX_PATH];
 
 	snprintf(txn, sizeof txn, "%s/txn/load-%d-%d", mount_point, (int)getpid(), index);
-	while (now() < until) {
+	while (goes_on(until)) {
 		int result = mkdir(txn, 0777) < 0 ? errno : 0;
 
 		for (int i = 0; i < 2 && result == 0; i++) {
@@ -109,7 +124,7 @@ static void work_write(int index, double until, struct counts *mine)
 {
 	char path[MAX_PATH];
 
-	for (int i = 0; now() < until; i++) {
+	for (int i = 0; goes_on(until); i++) {
 		snprintf(path, sizeof path, "%s/keys/%s/w%d-%d", mount_point, directory, index,
 			 i % 10);
 		count(mine, write_file(path, O_CREAT | O_TRUNC, "value\n"));
@@ -124,7 +139,7 @@ static void work_poll(int index, double until, struct counts *mine)
 	(void)index;
 	snprintf(path, sizeof path, "%s/revision", mount_point);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (now() < until) {
+	while (goes_on(until)) {
 		struct pollfd entry = { .fd = fd, .events = POLLIN | POLLPRI };
 
 		if (pread(fd, text, sizeof text, 0) < 0)
@@ -141,7 +156,7 @@ static void work_one(int index, double until, struct counts *mine)
 
 	(void)index;
 	snprintf(path, sizeof path, "%s/txn/%s/commit", mount_point, directory);
-	while (now() < until)
+	while (goes_on(until))
 		count(mine, write_file(path, 0, "load\n"));
 }
 
@@ -160,7 +175,7 @@ static void work_busy(int index, double until, struct counts *mine)
 	char path[MAX_PATH];
 	struct stat st;
 
-	while (now() < until) {
+	while (goes_on(until)) {
 		for (int i = 0; i < 50; i++) {
 			snprintf(path, sizeof path, "%s/keys/%s/absent-%d-%d", mount_point,
 				 directory, index, i);
@@ -239,12 +254,13 @@ static const struct kind {
 
 static int run_processes(const struct kind *kind, int processes, int seconds)
 {
+	struct sigaction action = { .sa_handler = end, .sa_flags = SA_RESTART };
 	double until = now() + seconds;
 	struct counts sum = { 0 };
 
 	counts = mmap(NULL, sizeof *counts * (size_t)processes, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (counts == MAP_FAILED)
+	if (counts == MAP_FAILED || setpgid(0, 0) < 0 || sigaction(SIGTERM, &action, NULL) < 0)
 		return 1;
 	for (int i = 0; i < processes; i++) {
 		pid_t pid = fork();

@@ -28,10 +28,10 @@ no_guards() { [ -z "$(processes commitfs-guard)" ]; }
 
 # processes NAME
 processes() {
-	local dir
+	local dir name
 	for dir in /proc/[0-9]*; do
-		[ "$(readlink "$dir/exe" 2>/dev/null)" = "$(readlink -f "$COMMITFS")" ] || continue
-		[ "$(cat "$dir/comm" 2>/dev/null)" = "$1" ] || continue
+		[ "$dir/exe" -ef "$COMMITFS" ] || continue
+		read -r name 2>/dev/null <"$dir/comm" && [ "$name" = "$1" ] || continue
 		if tr '\0' '\n' <"$dir/cmdline" 2>/dev/null | grep -qF "$BASE"; then echo "${dir#/proc/}"; fi
 	done
 }
@@ -504,9 +504,8 @@ time.sleep(60)' "$MNT/keys/a b" >"$BASE/mapped" 3>&- &
 	sleep 1
 	kill -TERM "$DAEMON"
 	eventually 10 stopped "$DAEMON"
-	pkill -9 -P "$load" || true
-	kill -9 "$load" 2>/dev/null || true
-	wait "$load" || true
+	kill "$load"
+	wait "$load"
 	mount_store
 	[ "$(ls "$MNT/keys/load" | wc -l)" -gt 0 ]
 	unmount_store

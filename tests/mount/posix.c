@@ -295,16 +295,13 @@ static char *show(struct tree *tree)
 	return g_string_free(text, FALSE);
 }
 
-/* A clock of whole ticks must have moved before the next call does. */
-static void wait_for_clock(void)
+/* A clock of whole ticks must have moved since `then` before the next call is made. */
+static void wait_for_clock(const struct timespec *then)
 {
-	struct timespec begun, now, pause = { .tv_nsec = 500000 };
+	struct timespec now, pause = { .tv_nsec = 500000 };
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &begun);
-	do {
+	while (clock_gettime(CLOCK_REALTIME_COARSE, &now), same_time(then, &now))
 		nanosleep(&pause, NULL);
-		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (same_time(&begun, &now));
 }
 
 /* The first line of each that the other does not have there. */
@@ -322,10 +319,13 @@ static char *first_difference(const char *reference, const char *subject)
 
 static void compare_trees(const char *line)
 {
-	g_autofree char *reference = show(&trees[REFERENCE]);
-	g_autofree char *subject = show(&trees[SUBJECT]);
+	g_autofree char *reference = NULL, *subject = NULL;
+	struct timespec then;
 
-	wait_for_clock();
+	clock_gettime(CLOCK_REALTIME_COARSE, &then);
+	reference = show(&trees[REFERENCE]);
+	subject = show(&trees[SUBJECT]);
+	wait_for_clock(&then);
 	if (strcmp(reference, subject) != 0) {
 		g_autofree char *what = first_difference(reference, subject);
 

@@ -18,7 +18,6 @@ teardown() { end_processes; }
 		bash -c 'lock=$1/lock
 			if (set -C; echo $$ > $lock) 2> /dev/null; then
 				echo "got $$"
-				sleep 3
 			else
 				echo "held $(cat $lock 2> /dev/null || echo '"'?'"')"
 			fi' - "$K" >>"$BATS_TEST_TMPDIR/out" 3>&- &

@@ -149,6 +149,7 @@ def transaction(round_):
 
 def run(name, left):
     round_ = Round(name)
+    names = sorted([W + "/moved", W + "/copied"], key=os.path.exists)
     one = block(name, MIB)
     arm(left)
     round_.write("write", "one", one, lambda: put(W + "/one", one))
@@ -167,8 +168,7 @@ def run(name, left):
     round_.write("eval", "q", quoted, lambda: evaluate(b'put w/q "' + quoted + b'"\n'))
     round_.reads("past", lambda: read("%s/at/%s/w/big" % (MNT, PAST)), BIG)
     round_.reads("list", lambda: sorted(os.listdir(W + "/many")), MANY)
-    names = [W + "/moved", W + "/copied"]
-    round_.step("rename", lambda: os.rename(names[ROUNDS % 2], names[1 - ROUNDS % 2]))
+    round_.step("rename", lambda: os.rename(names[1], names[0]))
     allocations, failed = counted()
     arm(0)
     check(round_)
@@ -200,13 +200,11 @@ for key in ("one", "copy", "t", "v2", "e", "q", "u", "grow"):
     held[key] = [b"small"]
 PAST = read(MNT + "/revision").decode().strip()
 
-ROUNDS = 0
 silent = []
 total = refusals = 0
 allocations = run("r0", 0)[0]
 left = 1
 while left <= allocations + STEP:
-    ROUNDS = 0 if os.path.exists(W + "/moved") else 1
     now, failed, refused = run("r%d" % left, left)
     if not failed:
         break

@@ -16,14 +16,12 @@
 #include "disk_shim.h"
 
 #include "tests/model/transactions/main.h"
+#include "tests/model/transactions/mounted.h"
 #include "tests/model/transactions/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum form { FORM_KILL, FORM_STEPS, FORM_POWER, FORM_LIE, FORM_COUNT };
 
@@ -71,20 +69,6 @@ static char *beside_us(const char *name)
 }
 
 /* ---- Deaths --------------------------------------------------------------------- */
-
-static struct shim_control *map_control(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	void *mapped;
-
-	if (fd < 0 || ftruncate(fd, sizeof(struct shim_control)) < 0)
-		die(path);
-	mapped = mmap(NULL, sizeof(struct shim_control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (mapped == MAP_FAILED)
-		die(path);
-	close(fd);
-	return mapped;
-}
 
 /* For the daemon, which inherits it. Sanitizers want to be loaded first. */
 static void preload(const struct dying *dying, const char *store)
@@ -161,7 +145,9 @@ static void dying_init(struct dying *dying, enum form form, uint64_t seed)
 		die("make a directory");
 	dying->control_path = g_build_filename(dying->directory, "control", NULL);
 	dying->shadow = g_build_filename(dying->directory, "shadow", NULL);
-	dying->control = map_control(dying->control_path);
+	dying->control = shim_control_map(dying->control_path, O_CREAT);
+	if (!dying->control)
+		die(dying->control_path);
 }
 
 static void dying_done(struct dying *dying)
@@ -226,7 +212,7 @@ int main(int argc, char **argv)
 {
 	struct run_options options = { .seed = 1, .processes = 6 };
 	enum form form = find_form(argv[1]);
-	g_autofree char *command = transactions_find_command();
+	g_autofree char *command = mounted_find_command();
 	struct run_deaths deaths = { .prepare = prepare, .bring_about = bring_about, .bury = bury };
 	uint64_t cycles = 10;
 	struct dying dying;

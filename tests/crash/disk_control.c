@@ -6,7 +6,6 @@
  *                                           reply; ACTION: fail fail-from kill-before
  *                                           kill-after; ERRNO: EIO ENOSPC ENOMEM EMFILE
  *   disk_control FILE off                   nothing is to happen
- *   disk_control FILE lie                   syncs of write-ahead logs do nothing
  *   disk_control FILE happened              prints how often it did
  *   disk_control FILE calls                 prints a line `KIND CALLS` for each, since `new`
  *   disk_control restore SHADOW STORE FORM SEED
@@ -23,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,28 +66,6 @@ static int errno_of(const char *name)
 }
 
 /* ---- Control -------------------------------------------------------------------- */
-
-static void make(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-
-	if (fd < 0 || ftruncate(fd, sizeof(struct shim_control)) < 0)
-		die(path);
-	close(fd);
-}
-
-static struct shim_control *map(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	void *mapped;
-
-	if (fd < 0)
-		die(path);
-	mapped = mmap(NULL, sizeof(struct shim_control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (mapped == MAP_FAILED)
-		die(path);
-	return mapped;
-}
 
 static void arm(struct shim_control *control, char **words, int count)
 {
@@ -242,25 +218,25 @@ static int restore(char **words)
 int main(int argc, char **argv)
 {
 	struct shim_control *control;
+	bool new;
 
 	if (argc == 6 && strcmp(argv[1], "restore") == 0)
 		return restore(argv + 2);
 	if (argc < 3) {
-		fprintf(stderr, "usage: disk_control FILE new|arm|off|lie|happened|calls, or "
+		fprintf(stderr, "usage: disk_control FILE new|arm|off|happened|calls, or "
 				"disk_control restore SHADOW STORE FORM SEED\n");
 		return USAGE;
 	}
-	if (strcmp(argv[2], "new") == 0) {
-		make(argv[1]);
+	new = strcmp(argv[2], "new") == 0;
+	control = shim_control_map(argv[1], new ? O_CREAT | O_TRUNC : 0);
+	if (!control)
+		die(argv[1]);
+	if (new)
 		return 0;
-	}
-	control = map(argv[1]);
 	if (argc >= 6 && strcmp(argv[2], "arm") == 0) {
 		arm(control, argv + 3, argc - 3);
 	} else if (strcmp(argv[2], "off") == 0) {
 		atomic_store(&control->action, SHIM_NOTHING);
-	} else if (strcmp(argv[2], "lie") == 0) {
-		atomic_store(&control->lying, 1);
 	} else if (strcmp(argv[2], "happened") == 0) {
 		printf("%d\n", atomic_load(&control->happened));
 	} else if (strcmp(argv[2], "calls") == 0) {

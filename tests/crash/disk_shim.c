@@ -57,23 +57,25 @@ static void give_up(const char *what)
 	abort();
 }
 
-static struct object *object_of(ino_t ino)
+/* NULL: it is not known yet. */
+static struct object *find_object(ino_t ino)
 {
 	for (unsigned i = 0; i < object_count; i++)
 		if (objects[i].ino == ino)
 			return &objects[i];
+	return NULL;
+}
+
+static struct object *object_of(ino_t ino)
+{
+	struct object *object = find_object(ino);
+
+	if (object)
+		return object;
 	if (object_count == FILES_MAX)
 		give_up("remember so many files");
 	objects[object_count] = (struct object){ ino, -1 };
 	return &objects[object_count++];
-}
-
-static bool is_known(ino_t ino)
-{
-	for (unsigned i = 0; i < object_count; i++)
-		if (objects[i].ino == ino)
-			return true;
-	return false;
 }
 
 static void note_dirty(int fd, off_t from)
@@ -194,7 +196,7 @@ static void hold_file(int fd)
 	if (shadow < 0 || fstat(fd, &status) < 0 || S_ISDIR(status.st_mode))
 		return;
 	pthread_mutex_lock(&lock);
-	if (!is_known(status.st_ino)) {
+	if (!find_object(status.st_ino)) {
 		object_of(status.st_ino);
 		fcntl(fd, F_DUPFD_CLOEXEC, HELD_FROM);
 	}
@@ -272,19 +274,19 @@ static int count_call(enum shim_kind kind, bool *ret_last)
 	return *ret_last ? 0 : atomic_load(&control->error);
 }
 
-/* Around a call of a kind: `call` runs unless the call is to fail. */
-#define COUNTED(kind, result, call)                  \
-	do {                                         \
-		bool last;                           \
-		int error = count_call(kind, &last); \
-                                                     \
-		if (error) {                         \
-			errno = error;               \
-			return -1;                   \
-		}                                    \
-		(result) = (call);                   \
-		if (last)                            \
-			end_here();                  \
+/* Around a call: one that is `ours` is counted, and runs unless it is to fail. */
+#define COUNTED(ours, kind, result, call)                           \
+	do {                                                        \
+		bool last = false;                                  \
+		int error = (ours) ? count_call((kind), &last) : 0; \
+                                                                    \
+		if (error) {                                        \
+			errno = error;                              \
+			return -1;                                  \
+		}                                                   \
+		(result) = (call);                                  \
+		if (last)                                           \
+			end_here();                                 \
 	} while (0)
 
 static enum fd_kind look_at(int fd)
@@ -323,13 +325,12 @@ static bool is_store(int fd)
 
 static int open_file(const char *path, int flags, mode_t mode)
 {
-	size_t length = path ? strlen(path) : 0;
+	bool ours = is_in_store(path);
+	size_t length = ours ? strlen(path) : 0;
 	int fd;
 
-	if (!is_in_store(path))
-		return NEXT(open)(path, flags, mode);
-	COUNTED(SHIM_OPEN, fd, NEXT(open)(path, flags, mode));
-	if (fd < 0 || fd >= FILES_MAX)
+	COUNTED(ours, SHIM_OPEN, fd, NEXT(open)(path, flags, mode));
+	if (!ours || fd < 0 || fd >= FILES_MAX)
 		return fd;
 	atomic_store(&fds[fd],
 		     length > 4 && strcmp(path + length - 4, ".log") == 0 ? FD_LOG : FD_STORE);
@@ -353,17 +354,7 @@ int open(const char *path, int flags, ...)
 	return open_file(path, flags, mode);
 }
 
-int open64(const char *path, int flags, ...)
-{
-	mode_t mode = 0;
-	va_list args;
-
-	va_start(args, flags);
-	if (flags & O_CREAT)
-		mode = va_arg(args, mode_t);
-	va_end(args);
-	return open_file(path, flags, mode);
-}
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 
 int close(int fd)
 {
@@ -401,24 +392,22 @@ int fcntl64(int fd, int command, ...)
 
 ssize_t write(int fd, const void *bytes, size_t size)
 {
+	bool ours = is_store(fd);
 	ssize_t n;
 
-	if (!is_store(fd))
-		return NEXT(write)(fd, bytes, size);
-	COUNTED(SHIM_WRITE, n, NEXT(write)(fd, bytes, size));
-	if (n > 0)
+	COUNTED(ours, SHIM_WRITE, n, NEXT(write)(fd, bytes, size));
+	if (ours && n > 0)
 		note_dirty(fd, lseek(fd, 0, SEEK_CUR) - n);
 	return n;
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
+	bool ours = is_store(fd);
 	ssize_t n;
 
-	if (!is_store(fd))
-		return NEXT(pwrite)(fd, bytes, size, at);
-	COUNTED(SHIM_WRITE, n, NEXT(pwrite)(fd, bytes, size, at));
-	if (n > 0)
+	COUNTED(ours, SHIM_WRITE, n, NEXT(pwrite)(fd, bytes, size, at));
+	if (ours && n > 0)
 		note_dirty(fd, at);
 	return n;
 }
@@ -432,9 +421,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
 {
 	ssize_t n;
 
-	if (kind_of(fd) != FD_FUSE)
-		return NEXT(writev)(fd, parts, count);
-	COUNTED(SHIM_REPLY, n, NEXT(writev)(fd, parts, count));
+	COUNTED(kind_of(fd) == FD_FUSE, SHIM_REPLY, n, NEXT(writev)(fd, parts, count));
 	return n;
 }
 
@@ -442,9 +429,7 @@ ssize_t read(int fd, void *bytes, size_t size)
 {
 	ssize_t n;
 
-	if (!is_store(fd))
-		return NEXT(read)(fd, bytes, size);
-	COUNTED(SHIM_READ, n, NEXT(read)(fd, bytes, size));
+	COUNTED(is_store(fd), SHIM_READ, n, NEXT(read)(fd, bytes, size));
 	return n;
 }
 
@@ -452,9 +437,7 @@ ssize_t pread(int fd, void *bytes, size_t size, off_t at)
 {
 	ssize_t n;
 
-	if (!is_store(fd))
-		return NEXT(pread)(fd, bytes, size, at);
-	COUNTED(SHIM_READ, n, NEXT(pread)(fd, bytes, size, at));
+	COUNTED(is_store(fd), SHIM_READ, n, NEXT(pread)(fd, bytes, size, at));
 	return n;
 }
 
@@ -463,12 +446,16 @@ ssize_t pread64(int fd, void *bytes, size_t size, off64_t at)
 	return pread(fd, bytes, size, at);
 }
 
-static int sync_file(int fd, bool data)
+typedef int sync_fn(int fd);
+
+static int sync_file(int fd, sync_fn *next)
 {
+	if (!is_store(fd))
+		return next(fd);
 	if (atomic_load(&control->lying) && kind_of(fd) == FD_LOG)
 		return 0;
 	/* With a shadow, what the real disk does is of no interest. */
-	if (shadow < 0 && (data ? NEXT(fdatasync)(fd) : NEXT(fsync)(fd)) < 0)
+	if (shadow < 0 && next(fd) < 0)
 		return -1;
 	keep(fd);
 	return 0;
@@ -478,9 +465,7 @@ int fsync(int fd)
 {
 	int r;
 
-	if (!is_store(fd))
-		return NEXT(fsync)(fd);
-	COUNTED(SHIM_SYNC, r, sync_file(fd, false));
+	COUNTED(is_store(fd), SHIM_SYNC, r, sync_file(fd, NEXT(fsync)));
 	return r;
 }
 
@@ -488,9 +473,7 @@ int fdatasync(int fd)
 {
 	int r;
 
-	if (!is_store(fd))
-		return NEXT(fdatasync)(fd);
-	COUNTED(SHIM_SYNC, r, sync_file(fd, true));
+	COUNTED(is_store(fd), SHIM_SYNC, r, sync_file(fd, NEXT(fdatasync)));
 	return r;
 }
 
@@ -498,9 +481,7 @@ int rename(const char *from, const char *to)
 {
 	int r;
 
-	if (!is_in_store(to))
-		return NEXT(rename)(from, to);
-	COUNTED(SHIM_RENAME, r, NEXT(rename)(from, to));
+	COUNTED(is_in_store(to), SHIM_RENAME, r, NEXT(rename)(from, to));
 	return r;
 }
 
@@ -508,9 +489,7 @@ int link(const char *from, const char *to)
 {
 	int r;
 
-	if (!is_in_store(to))
-		return NEXT(link)(from, to);
-	COUNTED(SHIM_RENAME, r, NEXT(link)(from, to));
+	COUNTED(is_in_store(to), SHIM_RENAME, r, NEXT(link)(from, to));
 	return r;
 }
 
@@ -518,20 +497,17 @@ int unlink(const char *path)
 {
 	int r;
 
-	if (!is_in_store(path))
-		return NEXT(unlink)(path);
-	COUNTED(SHIM_REMOVE, r, NEXT(unlink)(path));
+	COUNTED(is_in_store(path), SHIM_REMOVE, r, NEXT(unlink)(path));
 	return r;
 }
 
 int ftruncate(int fd, off_t size)
 {
+	bool ours = is_store(fd);
 	int r;
 
-	if (!is_store(fd))
-		return NEXT(ftruncate)(fd, size);
-	COUNTED(SHIM_RESIZE, r, NEXT(ftruncate)(fd, size));
-	if (r == 0)
+	COUNTED(ours, SHIM_RESIZE, r, NEXT(ftruncate)(fd, size));
+	if (ours && r == 0)
 		note_dirty(fd, size);
 	return r;
 }
@@ -545,8 +521,6 @@ int fallocate(int fd, int mode, off_t at, off_t size)
 {
 	int r;
 
-	if (!is_store(fd))
-		return NEXT(fallocate)(fd, mode, at, size);
-	COUNTED(SHIM_RESIZE, r, NEXT(fallocate)(fd, mode, at, size));
+	COUNTED(is_store(fd), SHIM_RESIZE, r, NEXT(fallocate)(fd, mode, at, size));
 	return r;
 }

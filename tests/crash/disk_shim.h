@@ -3,7 +3,11 @@
  * last, without mounting anew. */
 #pragma once
 
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* The environment that disk_shim.c reads: the control file, the directory of the store, and
  * (or not at all) the directory that takes what is durable. */
@@ -41,3 +45,19 @@ struct shim_control {
 	_Atomic int lying; /* syncs of write-ahead logs do nothing and succeed */
 	_Atomic unsigned calls[SHIM_KINDS];
 };
+
+/* The control file, mapped; `flags`: O_CREAT and O_TRUNC, or 0. NULL: errno says why. For those
+ * outside of the daemon. */
+static inline struct shim_control *shim_control_map(const char *path, int flags)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0666);
+	void *mapped = MAP_FAILED;
+
+	if (fd < 0)
+		return NULL;
+	if (ftruncate(fd, sizeof(struct shim_control)) == 0)
+		mapped = mmap(NULL, sizeof(struct shim_control), PROT_READ | PROT_WRITE, MAP_SHARED,
+			      fd, 0);
+	close(fd);
+	return mapped == MAP_FAILED ? NULL : mapped;
+}

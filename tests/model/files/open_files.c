@@ -38,7 +38,7 @@ static void edit_clear(gpointer data)
 		g_bytes_unref(edit->data);
 }
 
-static GBytes *apply_edit(GBytes *value, const struct edit *edit)
+GBytes *apply_edit(GBytes *value, const struct edit *edit)
 {
 	gsize had, given = 0, size;
 	const char *old = g_bytes_get_data(value, &had);
@@ -70,8 +70,7 @@ static struct item *with_data(const struct item *item, GBytes *data)
 	return now;
 }
 
-static int64_t change_data(struct world *world, const struct place *place, const char *key,
-			   GBytes *data)
+int64_t change_data(struct world *world, const struct place *place, const char *key, GBytes *data)
 {
 	g_autoptr(GArray) changes = changes_new();
 	struct item *now = with_data(tree_find(place->tree, key), data);
@@ -83,16 +82,16 @@ static int64_t change_data(struct world *world, const struct place *place, const
 
 /* ---- Finding --------------------------------------------------------------------- */
 
-bool process_writes(const struct world *world, int process, uint64_t id)
+const struct open_file *find_session(const struct world *world, int process, uint64_t id)
 {
 	for (int i = 0; i < OPEN_MAX; i++) {
 		const struct open_file *file = &world->files[i];
 
 		if (file->used && !file->txn && file->id == id && file->edits &&
 		    file->process == process)
-			return true;
+			return file;
 	}
-	return false;
+	return NULL;
 }
 
 static struct open_file *free_file(struct world *world)
@@ -292,13 +291,8 @@ static void look_at_reserved(struct world *world, const struct place *place, con
 static void create_live(struct world *world, const struct place *place, struct open_file *file)
 {
 	g_autoptr(GArray) changes = changes_new();
-	struct item *item = g_new0(struct item, 1);
+	struct item *item = new_item(world, ITEM_FILE, 0644);
 
-	*item = (struct item){ .refs = 1,
-			       .type = ITEM_FILE,
-			       .mode = 0644,
-			       .mtime_s = MTIME_OF_COMMIT,
-			       .id = ++world->last_id };
 	start_session(file, g_bytes_new(NULL, 0));
 	call_open(world, place, file, 0);
 	if (writes(file->flags)) {
@@ -338,7 +332,7 @@ static void open_live(struct world *world, const struct place *place, struct ope
 		create_live(world, place, file);
 		return;
 	}
-	if (writes(file->flags) && process_writes(world, file->process, item->id))
+	if (writes(file->flags) && find_session(world, file->process, item->id))
 		return;
 	if (file->flags & O_APPEND) {
 		append_live(world, place, file, item);
@@ -363,13 +357,8 @@ static void open_in_view(struct world *world, const struct place *place, struct 
 	int64_t r;
 
 	if (!item) {
-		now = g_new0(struct item, 1);
-		*now = (struct item){ .refs = 1,
-				      .type = ITEM_FILE,
-				      .mode = 0644,
-				      .mtime_s = MTIME_OF_COMMIT,
-				      .id = ++world->last_id,
-				      .data = g_bytes_new(NULL, 0) };
+		now = new_item(world, ITEM_FILE, 0644);
+		now->data = g_bytes_new(NULL, 0);
 		changes_add(changes, CHANGE_CREATE, file->path, now, true, 0);
 	} else if (file->flags & O_TRUNC) {
 		g_autoptr(GBytes) empty = g_bytes_new(NULL, 0);
@@ -545,7 +534,7 @@ static void stat_file(struct world *world, struct open_file *file, bool end)
 
 static bool reader_of_own(const struct world *world, const struct open_file *file)
 {
-	return !file->txn && !file->edits && process_writes(world, file->process, file->id);
+	return !file->txn && !file->edits && find_session(world, file->process, file->id);
 }
 
 void step_file(struct world *world)

@@ -6,18 +6,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-static struct item *new_item(struct world *world, enum item_type type, unsigned mode)
-{
-	struct item *item = g_new0(struct item, 1);
-
-	item->refs = 1;
-	item->type = type;
-	item->mode = mode;
-	item->mtime_s = MTIME_OF_COMMIT;
-	item->id = ++world->last_id;
-	return item;
-}
-
 static void expect_change(struct world *world, const struct place *place, const GArray *changes)
 {
 	call_expect(world, change_place(world, place, changes));
@@ -181,7 +169,7 @@ static bool choose_no_writer(struct world *world, const struct place *place, con
 	const struct item *item = tree_find(place->tree, key);
 
 	for (int i = 0; i < PROCESSES; i++) {
-		if (place->txn || !item || !process_writes(world, world->process, item->id))
+		if (place->txn || !item || !find_session(world, world->process, item->id))
 			return true;
 		world->process = (world->process + 1) % PROCESSES;
 	}
@@ -222,17 +210,16 @@ static void step_attributes(struct world *world, const struct place *place, cons
 
 static void step_truncate(struct world *world, const struct place *place, const char *key)
 {
-	g_autoptr(GArray) changes = changes_new();
-	g_autofree char *data = NULL;
-	struct item *item, *now;
-	gsize size = (gsize)chance(world, 60), had;
+	struct edit edit = { .truncate = true, .offset = (uint64_t)chance(world, 60) };
+	g_autoptr(GBytes) data = NULL;
+	struct item *item;
 	int64_t r;
 
 	item = tree_find(place->tree, key);
 	if (item && item->type == ITEM_LINK)
 		return; /* it would be followed */
 	r = look_up(place, key, &item);
-	call_begin(world, CALL_TRUNCATE)->number = (int64_t)size;
+	call_begin(world, CALL_TRUNCATE)->number = (int64_t)edit.offset;
 	call_set_path(world, place, key);
 	if (r == 0)
 		r = !item ? -ENOENT : item->type == ITEM_DIRECTORY ? -EISDIR : refusal(place);
@@ -242,40 +229,20 @@ static void step_truncate(struct world *world, const struct place *place, const 
 	}
 	if (place->txn)
 		txn_observe(place->txn, OBSERVED_VALUE, key);
-	data = g_malloc0(size + 1);
-	now = item_copy(item);
-	had = g_bytes_get_size(item->data);
-	if (MIN(had, size) > 0)
-		memcpy(data, g_bytes_get_data(item->data, NULL), MIN(had, size));
-	g_bytes_unref(now->data);
-	now->data = g_bytes_new(data, size);
-	now->mtime_s = MTIME_OF_COMMIT;
-	changes_add(changes, CHANGE_MODIFY, key, now, true, 0);
-	expect_change(world, place, changes);
-	item_unref(now);
+	data = apply_edit(item->data, &edit);
+	call_expect(world, change_data(world, place, key, data));
 }
 
 /* ---- Reading --------------------------------------------------------------------- */
 
-static const struct open_file *own_session(const struct world *world, uint64_t id)
-{
-	for (int i = 0; i < OPEN_MAX; i++) {
-		const struct open_file *file = &world->files[i];
-
-		if (file->used && !file->txn && file->id == id && file->edits && !file->moved &&
-		    file->process == world->process)
-			return file;
-	}
-	return NULL;
-}
-
 /* Whoever writes sees the size that is its own. */
 static void compare_shown(struct world *world, const struct place *place, struct item *item)
 {
-	const struct open_file *own = place->txn ? NULL : own_session(world, item->id);
+	const struct open_file *own = place->txn ? NULL :
+						   find_session(world, world->process, item->id);
 	struct item *shown = item_copy(item);
 
-	if (own && own->pending) {
+	if (own && own->pending && !own->moved) {
 		g_bytes_unref(shown->data);
 		shown->data = g_bytes_ref(own->value);
 	}
@@ -297,41 +264,38 @@ static void step_lstat(struct world *world, const struct place *place, const cha
 		compare_shown(world, place, item);
 }
 
-static void step_read(struct world *world, const struct place *place, const char *key)
+/* A file, or a link. */
+static void read_item(struct world *world, const struct place *place, const char *key,
+		      enum call_kind kind)
 {
+	enum item_type wanted = kind == CALL_READLINK ? ITEM_LINK : ITEM_FILE;
 	struct item *item;
 	int64_t r = look_up(place, key, &item);
-	bool file = item && item->type == ITEM_FILE;
+	bool readable = item && item->type == wanted;
 
-	if (file && place->txn)
+	if (readable && place->txn)
 		txn_observe(place->txn, OBSERVED_VALUE, key);
-	call_begin(world, CALL_READ_FILE);
+	call_begin(world, kind);
 	call_set_path(world, place, key);
 	if (r == 0)
-		r = !item			 ? -ENOENT :
-		    item->type == ITEM_LINK	 ? -ELOOP :
-		    item->type == ITEM_DIRECTORY ? -EISDIR :
-						   (int64_t)g_bytes_get_size(item->data);
+		r = !item		    ? -ENOENT :
+		    readable		    ? (int64_t)g_bytes_get_size(item->data) :
+		    wanted == ITEM_LINK	    ? -EINVAL :
+		    item->type == ITEM_LINK ? -ELOOP :
+					      -EISDIR;
 	call_expect(world, r);
-	if (file && !world->differs)
-		compare_bytes(world, "value", item->data);
+	if (readable && !world->differs)
+		compare_bytes(world, key, item->data);
+}
+
+static void step_read(struct world *world, const struct place *place, const char *key)
+{
+	read_item(world, place, key, CALL_READ_FILE);
 }
 
 static void step_readlink(struct world *world, const struct place *place, const char *key)
 {
-	struct item *item;
-	int64_t r = look_up(place, key, &item);
-	bool link = item && item->type == ITEM_LINK;
-
-	if (link && place->txn)
-		txn_observe(place->txn, OBSERVED_VALUE, key);
-	call_begin(world, CALL_READLINK);
-	call_set_path(world, place, key);
-	if (r == 0)
-		r = !item ? -ENOENT : link ? (int64_t)g_bytes_get_size(item->data) : -EINVAL;
-	call_expect(world, r);
-	if (link && !world->differs)
-		compare_bytes(world, "link", item->data);
+	read_item(world, place, key, CALL_READLINK);
 }
 
 static char *listing_of(const struct tree *tree, const char *directory)

@@ -56,7 +56,7 @@ static void choose_process(struct world *world)
 	world->process = one_in(world, 3) ? chance(world, PROCESSES) : 0;
 }
 
-static bool choose_place(struct world *world, struct place *ret)
+static void choose_place(struct world *world, struct place *ret)
 {
 	int index = chance(world, TXNS);
 
@@ -64,7 +64,6 @@ static bool choose_place(struct world *world, struct place *ret)
 		place_live(world, ret);
 	else
 		place_txn(world, index, ret);
-	return true;
 }
 
 static void step(struct world *world)
@@ -176,19 +175,6 @@ static void run_steps(struct world *world, uint64_t steps)
 		check_all(world);
 }
 
-/* COMMITFS, or that of our own build. */
-static char *find_command(void)
-{
-	const char *given = g_getenv("COMMITFS");
-	g_autofree char *self = NULL, *directory = NULL;
-
-	if (given)
-		return g_strdup(given);
-	self = g_file_read_link("/proc/self/exe", NULL);
-	directory = g_path_get_dirname(self ? self : ".");
-	return g_build_filename(directory, "../../tools/commitfs", NULL);
-}
-
 /* What is still open after a difference must not keep the mount busy. */
 static void abandon_files(struct world *world)
 {
@@ -230,7 +216,7 @@ static bool run_on(struct mounted *mounted, uint64_t seed, uint64_t steps)
 
 bool world_run(uint64_t seed, uint64_t steps)
 {
-	g_autofree char *command = find_command();
+	g_autofree char *command = mounted_find_command();
 	struct mounted mounted;
 	bool equal = mounted_init(&mounted, command) && run_on(&mounted, seed, steps);
 

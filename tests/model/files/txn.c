@@ -87,6 +87,25 @@ static bool is_own(const struct txn *txn, enum observed what, const char *key)
 	return what == OBSERVED_EXISTS || (what == OBSERVED_VALUE && write->value);
 }
 
+static void read_set(struct read *read, const struct item *item)
+{
+	read->directory = item && item->type == ITEM_DIRECTORY;
+	read->exists = !item ? 0 : read->directory ? item->attribute : item->create;
+	read->mod = item ? item->mod : 0;
+}
+
+static struct read *read_at(struct txn *txn, const char *key)
+{
+	struct read *read = g_tree_lookup(txn->reads, key);
+
+	if (read)
+		return read;
+	read = g_new0(struct read, 1);
+	read_set(read, tree_find(txn->snapshot, key));
+	g_tree_insert(txn->reads, g_strdup(key), read);
+	return read;
+}
+
 void txn_observe(struct txn *txn, enum observed what, const char *key)
 {
 	const struct item *item = tree_find(txn->view, key);
@@ -94,15 +113,9 @@ void txn_observe(struct txn *txn, enum observed what, const char *key)
 
 	if (txn->state != TXN_OPEN || is_own(txn, what, key))
 		return;
-	read = g_tree_lookup(txn->reads, key);
-	if (!read) {
-		read = g_new0(struct read, 1);
-		g_tree_insert(txn->reads, g_strdup(key), read);
-	}
+	read = read_at(txn, key);
 	read->observed |= what;
-	read->directory = item && item->type == ITEM_DIRECTORY;
-	read->exists = !item ? 0 : read->directory ? item->attribute : item->create;
-	read->mod = item ? item->mod : 0;
+	read_set(read, item);
 }
 
 void txn_observe_moved(struct txn *txn, const char *key)
@@ -190,21 +203,6 @@ char *txn_reads_text(const struct txn *txn)
 			append_item(text, "list", read->mod, key, true);
 	}
 	return g_string_free(text, FALSE);
-}
-
-static struct read *read_at(struct txn *txn, const char *key)
-{
-	const struct item *item = tree_find(txn->snapshot, key);
-	struct read *read = g_tree_lookup(txn->reads, key);
-
-	if (read)
-		return read;
-	read = g_new0(struct read, 1);
-	read->directory = item && item->type == ITEM_DIRECTORY;
-	read->exists = !item ? 0 : read->directory ? item->attribute : item->create;
-	read->mod = item ? item->mod : 0;
-	g_tree_insert(txn->reads, g_strdup(key), read);
-	return read;
 }
 
 static void take_over(struct txn *txn, const char *line)
@@ -485,12 +483,9 @@ static void renew_reads(struct txn *txn, const struct tree *live)
 	GTreeNode *node;
 
 	for (node = g_tree_node_first(txn->reads); node; node = g_tree_node_next(node)) {
-		const struct item *item = tree_find(live, g_tree_node_key(node));
-		struct read *read = g_tree_node_value(node);
+		const char *key = g_tree_node_key(node);
 
-		read->directory = item && item->type == ITEM_DIRECTORY;
-		read->exists = !item ? 0 : read->directory ? item->attribute : item->create;
-		read->mod = item ? item->mod : 0;
+		read_set(g_tree_node_value(node), tree_find(live, key));
 	}
 }
 

@@ -291,6 +291,18 @@ int look_up(const struct place *place, const char *key, struct item **ret)
 	return 0;
 }
 
+struct item *new_item(struct world *world, enum item_type type, unsigned mode)
+{
+	struct item *item = g_new0(struct item, 1);
+
+	item->refs = 1;
+	item->type = type;
+	item->mode = mode;
+	item->mtime_s = MTIME_OF_COMMIT;
+	item->id = ++world->last_id;
+	return item;
+}
+
 /* ---- Changing -------------------------------------------------------------------- */
 
 int64_t refusal(const struct place *place)

@@ -88,13 +88,15 @@ void call_expect(struct world *world, int64_t wanted);
 G_GNUC_PRINTF(2, 3) void differ(struct world *world, const char *format, ...);
 void compare_bytes(struct world *world, const char *what, GBytes *wanted);
 void compare_text(struct world *world, const char *what, const char *wanted);
-/* The answer of a stat. `file` NULL: of the path. */
+/* The answer of a stat. */
 void compare_status(struct world *world, const struct place *place, const struct item *item);
 
 /* ---- Steps ----------------------------------------------------------------------- */
 
 void place_live(struct world *world, struct place *ret);
 void place_txn(struct world *world, int index, struct place *ret);
+/* An item that nobody has seen yet, of no data. */
+struct item *new_item(struct world *world, enum item_type type, unsigned mode);
 /* Walks to `key` as the kernel does, with what is observed on the way. 0, or -ENOENT or
  * -ENOTDIR of what is above; then nothing is told of the key itself. */
 int walk(const struct place *place, const char *key);
@@ -113,7 +115,11 @@ void close_file(struct world *world, struct open_file *file);
 /* Marks what is open on the live tree and has another key there than in `before`. */
 void note_moved(struct world *world, const struct tree *before);
 void keep_orphans(struct world *world, const struct place *place, const GArray *changes);
-bool process_writes(const struct world *world, int process, uint64_t id);
+/* What the process writes to the file of the live tree; NULL: nothing. */
+const struct open_file *find_session(const struct world *world, int process, uint64_t id);
+GBytes *apply_edit(GBytes *value, const struct edit *edit);
+/* A new value of what is there: change_place() with it. */
+int64_t change_data(struct world *world, const struct place *place, const char *key, GBytes *data);
 void step_txn(struct world *world); /* begins, commits, ends */
 void check_sets(struct world *world, int index);
 /* See txn_forget_unasked(). */

@@ -1,6 +1,6 @@
-/* A transaction is found by its id, behind the snapshot of its round: rounds share the id. A live call has none: its process made one call at a time,
- * and had read the store's revision just before, so that what the log has of it after that
- * revision is this call. */
+/* A transaction is found by its id, behind the snapshot of its round: rounds share the id. A
+ * live call has none: its process made one call at a time, and had read the store's revision
+ * just before, so that what the log has of it after that revision is this call. */
 #include "deaths.h"
 
 #include "worker.h"

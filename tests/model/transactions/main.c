@@ -3,17 +3,12 @@
 
 #include "anomalies.h"
 #include "checker.h"
+#include "mounted.h"
 #include "run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef __SANITIZE_THREAD__
-#define BUILT_WITH_TSAN true
-#else
-#define BUILT_WITH_TSAN false
-#endif
 
 /* By default for a minute or two with sanitizers. */
 enum {
@@ -22,20 +17,6 @@ enum {
 	DEFAULT_PROCESSES = 8,
 	USAGE = 64,
 };
-
-/* COMMITFS, or that of our own build: with the thread sanitizer in any case, since a mount
- * that many processes use is where races are found. */
-char *transactions_find_command(void)
-{
-	const char *given = g_getenv("COMMITFS");
-	g_autofree char *self = NULL, *directory = NULL;
-
-	if (given && !BUILT_WITH_TSAN)
-		return g_strdup(given);
-	self = g_file_read_link("/proc/self/exe", NULL);
-	directory = g_path_get_dirname(self ? self : ".");
-	return g_build_filename(directory, "../../tools/commitfs", NULL);
-}
 
 static bool number(const char *text, uint64_t *ret)
 {
@@ -115,7 +96,7 @@ int transactions_main(int argc, char **argv, bool self_test)
 	}
 	if (options.transactions == 0)
 		options.transactions = self_test ? SELF_TEST_TRANSACTIONS : DEFAULT_TRANSACTIONS;
-	options.command = command = transactions_find_command();
+	options.command = command = mounted_find_command();
 	/* The sanitizer sees malloc, not what GLib's slices do with it. */
 	if (BUILT_WITH_TSAN)
 		g_setenv("G_SLICE", "always-malloc", TRUE);

@@ -8,7 +8,5 @@ struct history;
 /* Prints how many records there are of each outcome, then what is wrong with them. 1:
  * something is. */
 int transactions_judge(const struct history *history);
-/* COMMITFS, or that of our own build (caller frees). */
-char *transactions_find_command(void);
 
 int transactions_main(int argc, char **argv, bool self_test);

@@ -18,6 +18,18 @@
 
 enum { START_SECONDS = 60, STOP_SECONDS = 60 };
 
+char *mounted_find_command(void)
+{
+	const char *given = g_getenv("COMMITFS");
+	g_autofree char *self = NULL, *directory = NULL;
+
+	if (given && !BUILT_WITH_TSAN)
+		return g_strdup(given);
+	self = g_file_read_link("/proc/self/exe", NULL);
+	directory = g_path_get_dirname(self ? self : ".");
+	return g_build_filename(directory, "../../tools/commitfs", NULL);
+}
+
 /* Runs the command with its output in the log; does not wait. */
 static pid_t start(const struct mounted *mounted, const char *const *arguments)
 {

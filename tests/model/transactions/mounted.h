@@ -11,6 +11,16 @@ struct mounted {
 	pid_t daemon; /* 0: not mounted */
 };
 
+#ifdef __SANITIZE_THREAD__
+#define BUILT_WITH_TSAN true
+#else
+#define BUILT_WITH_TSAN false
+#endif
+
+/* COMMITFS, or that of our own build: with the thread sanitizer in any case, since a mount
+ * that many processes use is where races are found. Caller frees. */
+char *mounted_find_command(void);
+
 /* Makes the directory and the store. False: it has said why. */
 bool mounted_init(struct mounted *mounted, const char *command);
 /* Mounts and waits until the mount answers. */

@@ -58,16 +58,25 @@ static void check_alive(struct worker *worker, int error)
 	_exit(fclose(worker->out) != 0);
 }
 
+/* What a control file says, or NULL. */
+static const char *read_control(struct worker *worker, int fd)
+{
+	const char *text = control_text(fd);
+
+	if (!text)
+		check_alive(worker, errno);
+	return text;
+}
+
 static int open_or_fail(struct worker *worker, const char *directory, const char *name, int flags)
 {
 	g_autofree char *path = g_strdup_printf("%s/%s/%s", worker->point, directory, name);
 	int fd = open(path, flags | O_CLOEXEC);
 
-	if (fd < 0)
-		check_alive(worker, errno);
-	if (fd < 0)
-		worker_fail(worker, "cannot open %s: %s", path, g_strerror(errno));
-	return fd;
+	if (fd >= 0)
+		return fd;
+	check_alive(worker, errno);
+	worker_fail(worker, "cannot open %s: %s", path, g_strerror(errno));
 }
 
 void worker_init(struct worker *worker, const char *path)
@@ -171,11 +180,9 @@ static void acknowledge(struct worker *worker, uint64_t revision)
 
 uint64_t worker_revision(struct worker *worker)
 {
-	const char *text = control_text(worker->revision);
+	const char *text = read_control(worker, worker->revision);
 	uint64_t revision;
 
-	if (!text)
-		check_alive(worker, errno);
 	if (!text)
 		worker_fail(worker, "cannot read revision: %s", g_strerror(errno));
 	revision = g_ascii_strtoull(text, NULL, 10);
@@ -188,10 +195,8 @@ uint64_t worker_revision(struct worker *worker)
 static void open_transaction(struct worker *worker)
 {
 	int fd = open_or_fail(worker, "txn", "new", O_RDONLY);
-	const char *text = control_text(fd);
+	const char *text = read_control(worker, fd);
 
-	if (!text)
-		check_alive(worker, errno);
 	if (!text)
 		worker_fail(worker, "cannot read txn/new: %s", g_strerror(errno));
 	g_snprintf(worker->name, sizeof(worker->name), "txn/%s", text);
@@ -269,10 +274,8 @@ static void check_commit_text(struct worker *worker, const struct record *record
 		[OUTCOME_CONFLICT] = "conflict",
 		[OUTCOME_ABORTED] = "open",
 	};
-	const char *text = control_text(worker->commit);
+	const char *text = read_control(worker, worker->commit);
 
-	if (!text)
-		check_alive(worker, errno);
 	if (!text || !g_str_has_prefix(text, words[record->outcome]) ||
 	    (record->outcome == OUTCOME_COMMITTED &&
 	     g_ascii_strtoull(text + strlen("committed "), NULL, 10) != record->revision))
@@ -283,10 +286,8 @@ static void check_commit_text(struct worker *worker, const struct record *record
 static void learn_outcome(struct worker *worker)
 {
 	struct record *record = &worker->record;
-	const char *text = control_text(worker->status);
+	const char *text = read_control(worker, worker->status);
 
-	if (!text)
-		check_alive(worker, errno);
 	if (!text || !control_number(text, "base_revision", &record->base) ||
 	    (record->outcome == OUTCOME_COMMITTED &&
 	     !control_number(text, "revision", &record->revision)))
@@ -300,11 +301,9 @@ static void learn_outcome(struct worker *worker)
 /* What it takes to find in the log what becomes of the commit. */
 static void note_id(struct worker *worker)
 {
-	const char *text = control_text(worker->status);
+	const char *text = read_control(worker, worker->status);
 	const char *id;
 
-	if (!text)
-		check_alive(worker, errno);
 	id = text ? strstr(text, "\nid ") : NULL;
 	if (!id || !control_number(text, "base_revision", &worker->record.base) ||
 	    sscanf(id, " id %63s", worker->id) != 1)
@@ -372,10 +371,8 @@ static uint64_t read_set_revision(struct worker *worker, const char *key)
 {
 	g_autofree char *end = g_strdup_printf("\t%s", key);
 	g_auto(GStrv) lines = NULL;
-	const char *text = control_text(worker->reads);
+	const char *text = read_control(worker, worker->reads);
 
-	if (!text)
-		check_alive(worker, errno);
 	lines = g_strsplit(text ? text : "", "\n", -1);
 	for (unsigned i = 0; lines[i]; i++) {
 		if (g_str_has_prefix(lines[i], "value\t") && g_str_has_suffix(lines[i], end))

@@ -300,9 +300,8 @@ void kernel_remove(struct kernel *kernel, struct kernel_node *directory, const c
 }
 
 /* What the kernel itself refuses is not sent. */
-static bool can_be_sent(struct kernel *kernel, const struct kernel_node *from,
-			struct object *source, const struct kernel_node *to,
-			const struct object *target, unsigned flags)
+static bool can_be_sent(const struct kernel_node *from, const struct object *source,
+			const struct kernel_node *to, const struct object *target, unsigned flags)
 {
 	if (!from->live || !to->live)
 		return true;
@@ -311,7 +310,6 @@ static bool can_be_sent(struct kernel *kernel, const struct kernel_node *from,
 	if ((flags & RENAME_EXCHANGE && !target) || (flags & RENAME_NOREPLACE && target))
 		return false;
 	/* Into itself, or over what it lies in. */
-	(void)kernel;
 	return source->type != S_IFDIR && (!target || target->type != S_IFDIR);
 }
 
@@ -343,7 +341,7 @@ void kernel_rename(struct kernel *kernel, struct kernel_node *from, const char *
 	bool gone = top && !is_there(kernel, top);
 	bool done;
 
-	if (!can_be_sent(kernel, from, source, to, target, flags))
+	if (!can_be_sent(from, source, to, target, flags))
 		return;
 	done = call(kernel, FUSE_RENAME2, from->id, PART(in), text(name), text(new_name));
 	if (!from->live || !to->live) {
@@ -409,7 +407,7 @@ void kernel_create(struct kernel *kernel, struct kernel_node *directory, const c
 
 void kernel_open(struct kernel *kernel, struct kernel_node *node, int flags)
 {
-	struct fuse_open_in in = { .flags = (uint32_t)flags };
+	struct fuse_open_in in = { 0 };
 	bool directory = node->type == S_IFDIR;
 	struct object *object = object_of(kernel, node);
 	struct opened *file;

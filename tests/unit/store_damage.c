@@ -18,6 +18,20 @@ TestSuite(store_damage_encrypted, .init = setup_encrypted, .fini = teardown, .ti
 	}                                  \
 	static void name(void)
 
+/* A store as a killed writer leaves it after so many commits, and a copy of it. The last one. */
+static uint64_t leave_store(uint64_t commits, char **ret_whole, char **ret_wal, gsize *ret_size)
+{
+	uint64_t last;
+
+	create();
+	pauses = true;
+	last = kill_a_writer(commits, STORE_SYNC_ALWAYS);
+	*ret_whole = g_build_filename(base, "whole", NULL);
+	copy_store(path, *ret_whole);
+	*ret_wal = find_wal(ret_size);
+	return last;
+}
+
 /* ---- Flipped bytes -------------------------------------------------------------- */
 
 /* What one flipped byte at `at` of the log does: the store must not open with less than
@@ -52,16 +66,13 @@ static bool expect_no_silent_loss(const char *whole, gsize at, uint64_t acknowle
 
 IN_BOTH(a_flipped_byte_in_the_log_never_loses_silently)
 {
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *whole = NULL;
 	g_autofree char *wal = NULL;
 	uint64_t acknowledged;
 	int lost = 0;
 	gsize size;
 
-	create();
-	acknowledged = kill_a_writer(20, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
+	acknowledged = leave_store(20, &whole, &wal, &size);
 	cr_assert_gt(size, 1000);
 	for (gsize at = 0; at < size; at += 1 + size / 70)
 		lost += !expect_no_silent_loss(whole, at, acknowledged);
@@ -118,15 +129,12 @@ static uint64_t expect_prefix(void)
  * it has synced. When it does not, what is left is still a prefix. */
 IN_BOTH(a_log_that_ends_anywhere_is_forgiven)
 {
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *whole = NULL;
 	g_autofree char *wal = NULL;
 	uint64_t last, before = 0;
 	gsize size;
 
-	create();
-	last = kill_a_writer(10, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
+	last = leave_store(10, &whole, &wal, &size);
 	for (gsize at = size; at > 0; at -= MIN(at, 1 + size / 30)) {
 		uint64_t revision;
 
@@ -143,16 +151,13 @@ IN_BOTH(a_log_that_ends_anywhere_is_forgiven)
 /* Sectors of the last group reach the disk in any order. */
 IN_BOTH(a_last_group_with_parts_missing_is_forgiven)
 {
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *whole = NULL;
 	g_autofree char *wal = NULL;
 	uint64_t last;
 	gsize size;
 
-	create();
 	padding = 200000;
-	last = kill_a_writer(3, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
+	last = leave_store(3, &whole, &wal, &size);
 	for (gsize back = 1; back < 48; back += 9) {
 		copy_store(whole, path);
 		zero(wal, (size / 4096 - back) * 4096, 4096);
@@ -241,16 +246,13 @@ static uint64_t refused_after(void)
 
 IN_BOTH(a_loss_that_is_accepted_is_logged_and_leaves_a_prefix)
 {
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *whole = NULL;
 	g_autofree char *lost = g_build_filename(path, "lost", NULL);
 	g_autofree char *wal = NULL;
 	uint64_t last;
 	gsize size;
 
-	create();
-	last = kill_a_writer(30, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
+	last = leave_store(30, &whole, &wal, &size);
 	for (gsize at = 40; at < size; at += size / 8) {
 		uint64_t safe;
 
@@ -320,13 +322,14 @@ static void create_elsewhere(void)
 	cr_assert_eq(status, 0);
 }
 
-static int remove_log(int which)
+/* Does what it says to $1, the log number `which`. False: there is none. */
+static bool do_to_log(int which, const char *what)
 {
-	g_autofree char *command =
-		g_strdup_printf("cd '%s/db' && set -- *.log && [ $# -gt %d ] && shift %d && rm $1",
-				path, which, which);
+	g_autofree char *command = g_strdup_printf(
+		"cd '%s/db' && set -- *.log && [ $# -gt %d ] && shift %d && [ -e $1 ] && %s $1",
+		path, which, which, what);
 
-	return system(command);
+	return system(command) == 0;
 }
 
 /* With more than one log the families are in tables up to different revisions: then nothing but
@@ -344,18 +347,20 @@ IN_BOTH(a_log_that_is_missing_is_a_loss)
 	for (missing = 0;; missing++) {
 		g_autofree char *message = NULL;
 		struct store *store = NULL;
+		bool newest;
 		int r;
 
 		copy_store(whole, path);
-		if (remove_log(missing) != 0)
+		if (!do_to_log(missing, "rm"))
 			break;
+		newest = !do_to_log(missing, "test");
 		r = try_open(&store, &message);
 		if (r == 0) {
 			store_close(store);
 			copy_store(whole, path);
-			remove_log(missing);
-			/* One that is not needed any more, or the last. */
-			cr_expect(expect_prefix() >= last || remove_log(missing) != 0);
+			do_to_log(missing, "rm");
+			/* One that is not needed any more, or the newest. */
+			cr_expect(expect_prefix() >= last || newest, "log %d", missing);
 			continue;
 		}
 		cr_expect_eq(r, -EUCLEAN);
@@ -428,14 +433,11 @@ static void expect_other_keys_refused(const char *whole, const char *wal, gsize 
 
 Test(store_damage_encrypted, another_key_is_refused_whatever_the_log_is_like)
 {
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *whole = NULL;
 	g_autofree char *wal = NULL;
 	gsize size;
 
-	create();
-	kill_a_writer(20, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
+	leave_store(20, &whole, &wal, &size);
 	expect_other_keys_refused(whole, wal, size - 5, true);
 	expect_other_keys_refused(whole, wal, 2, true);
 	expect_other_keys_refused(whole, wal, 40, false);
@@ -480,16 +482,13 @@ static void expect_checked(const char *kind, uint64_t revision)
 
 IN_BOTH(who_checks_a_log_that_is_torn_or_damaged_changes_nothing)
 {
-	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *whole = NULL;
 	g_autofree char *wal = NULL;
 	uint64_t last;
 	gsize size;
 
-	create();
 	padding = 50000;
-	last = kill_a_writer(5, STORE_SYNC_ALWAYS);
-	copy_store(path, whole);
-	wal = find_wal(&size);
+	last = leave_store(5, &whole, &wal, &size);
 	expect_checked(NULL, last);
 	cr_assert_eq(truncate(wal, (off_t)size - 5), 0);
 	expect_checked(NULL, last - 1);

@@ -19,15 +19,16 @@ static char *base;		    /* a directory for this test */
 static char *path;		    /* of the store in it */
 static struct store_key *store_key; /* NULL: it is not encrypted */
 G_GNUC_UNUSED static gsize padding; /* how much more the writer writes in each commit */
+G_GNUC_UNUSED static bool pauses;   /* the writer waits for its end behind its last commit */
 
-G_GNUC_UNUSED static void setup(void)
+static inline void setup(void)
 {
 	base = g_dir_make_tmp("store-XXXXXX", NULL);
 	cr_assert_not_null(base);
 	path = g_build_filename(base, "store", NULL);
 }
 
-static struct store_key *make_key(const char *name)
+static inline struct store_key *make_key(const char *name)
 {
 	g_autofree char *file = g_build_filename(base, name, NULL);
 	struct store_key *key = NULL;
@@ -39,31 +40,20 @@ static struct store_key *make_key(const char *name)
 }
 
 /* For a suite of encrypted stores. */
-G_GNUC_UNUSED static void setup_encrypted(void)
+static inline void setup_encrypted(void)
 {
 	setup();
 	store_key = make_key("key");
 }
 
-G_GNUC_UNUSED static void remove_tree(const char *directory)
+static inline void remove_tree(const char *directory)
 {
-	GDir *entries = g_dir_open(directory, 0, NULL);
-	const char *name;
+	g_autofree char *command = g_strdup_printf("rm -rf '%s'", directory);
 
-	while (entries && (name = g_dir_read_name(entries))) {
-		g_autofree char *child = g_build_filename(directory, name, NULL);
-
-		if (g_file_test(child, G_FILE_TEST_IS_DIR))
-			remove_tree(child);
-		else
-			unlink(child);
-	}
-	if (entries)
-		g_dir_close(entries);
-	rmdir(directory);
+	cr_assert_eq(system(command), 0);
 }
 
-G_GNUC_UNUSED static void teardown(void)
+static inline void teardown(void)
 {
 	remove_tree(base);
 	store_key_free(store_key);
@@ -71,20 +61,20 @@ G_GNUC_UNUSED static void teardown(void)
 	g_free(path);
 }
 
-static int try_create(char **ret_message)
+static inline int try_create(char **ret_message)
 {
 	return store_key ? store_create_encrypted(path, store_key, ret_message) :
 			   store_create(path, ret_message);
 }
 
-G_GNUC_UNUSED static void create(void)
+static inline void create(void)
 {
 	g_autofree char *message = NULL;
 
 	cr_assert_eq(try_create(&message), 0, "%s", message);
 }
 
-G_GNUC_UNUSED static int try_open(struct store **ret, char **ret_message)
+static inline int try_open(struct store **ret, char **ret_message)
 {
 	struct store_options options;
 
@@ -94,7 +84,7 @@ G_GNUC_UNUSED static int try_open(struct store **ret, char **ret_message)
 	return store_open(&options, ret, ret_message);
 }
 
-G_GNUC_UNUSED static struct store *open_store(void)
+static inline struct store *open_store(void)
 {
 	struct store *store = NULL;
 	g_autofree char *message = NULL;
@@ -103,7 +93,7 @@ G_GNUC_UNUSED static struct store *open_store(void)
 	return store;
 }
 
-G_GNUC_UNUSED static void expect_refused(int error, const char *words)
+static inline void expect_refused(int error, const char *words)
 {
 	struct store *store = NULL;
 	g_autofree char *message = NULL;
@@ -127,7 +117,7 @@ static gsize size_in_use(const char *file)
 }
 
 /* The write-ahead log that holds the most; caller frees. */
-G_GNUC_UNUSED static char *find_wal(gsize *ret_size)
+static inline char *find_wal(gsize *ret_size)
 {
 	g_autofree char *database = g_build_filename(path, "db", NULL);
 	GDir *directory = g_dir_open(database, 0, NULL);
@@ -153,7 +143,7 @@ G_GNUC_UNUSED static char *find_wal(gsize *ret_size)
 }
 
 /* Text that does not compress. */
-G_GNUC_UNUSED static char *random_text(gsize size)
+static inline char *random_text(gsize size)
 {
 	char *text = g_malloc(size + 1);
 
@@ -163,8 +153,8 @@ G_GNUC_UNUSED static char *random_text(gsize size)
 	return text;
 }
 
-/* Commits until it is killed, telling each acknowledged revision. */
-G_GNUC_UNUSED static void write_until_killed(int tell, enum store_sync sync)
+/* Commits, at most so often, until it is killed, telling each acknowledged revision. */
+static inline void write_until_killed(int tell, enum store_sync sync, uint64_t commits)
 {
 	struct store_options options;
 	struct store *store;
@@ -177,9 +167,9 @@ G_GNUC_UNUSED static void write_until_killed(int tell, enum store_sync sync)
 	options.sync_interval_ms = 1;
 	if (store_open(&options, &store, &message) < 0)
 		_exit(1);
-	for (int i = 0;; i++) {
-		g_autofree char *key = g_strdup_printf("k%d", i % 10);
-		g_autofree char *text = g_strdup_printf("%d", i);
+	for (uint64_t i = 0; i < commits; i++) {
+		g_autofree char *key = g_strdup_printf("k%d", (int)i % 10);
+		g_autofree char *text = g_strdup_printf("%d", (int)i);
 		struct program *program = program_new(&test_root);
 		struct outcome outcome;
 
@@ -196,10 +186,12 @@ G_GNUC_UNUSED static void write_until_killed(int tell, enum store_sync sync)
 			_exit(1);
 		outcome_clear(&outcome);
 	}
+	for (;;)
+		pause();
 }
 
 /* Runs a writer, kills it after so many commits, and returns the last acknowledged. */
-G_GNUC_UNUSED static uint64_t kill_a_writer(uint64_t commits, enum store_sync sync)
+static inline uint64_t kill_a_writer(uint64_t commits, enum store_sync sync)
 {
 	uint64_t revision, last = 0;
 	int pipes[2];
@@ -209,7 +201,7 @@ G_GNUC_UNUSED static uint64_t kill_a_writer(uint64_t commits, enum store_sync sy
 	child = fork();
 	if (child == 0) {
 		close(pipes[0]);
-		write_until_killed(pipes[1], sync);
+		write_until_killed(pipes[1], sync, pauses ? commits : UINT64_MAX);
 	}
 	close(pipes[1]);
 	while (commits-- > 0 && read(pipes[0], &last, sizeof(last)) == sizeof(last))
@@ -223,7 +215,7 @@ G_GNUC_UNUSED static uint64_t kill_a_writer(uint64_t commits, enum store_sync sy
 }
 
 /* Commit number i put i into k(i % 10) and into "both": the two never differ. */
-G_GNUC_UNUSED static void expect_whole(struct store *store)
+static inline void expect_whole(struct store *store)
 {
 	g_autofree char *both = value_now(store, "both");
 	g_autofree char *key = g_strdup_printf("k%c", both[strlen(both) - 1]);
@@ -231,14 +223,14 @@ G_GNUC_UNUSED static void expect_whole(struct store *store)
 	expect_value(store, key, both);
 }
 
-G_GNUC_UNUSED static void copy_store(const char *from, const char *to)
+static inline void copy_store(const char *from, const char *to)
 {
 	g_autofree char *command = g_strdup_printf("rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
 
 	cr_assert_eq(system(command), 0);
 }
 
-G_GNUC_UNUSED static void flip_byte(const char *file, gsize at)
+static inline void flip_byte(const char *file, gsize at)
 {
 	int fd = open(file, O_RDWR);
 	guint8 byte;
@@ -250,7 +242,7 @@ G_GNUC_UNUSED static void flip_byte(const char *file, gsize at)
 }
 
 /* A checksum of all files of the database but RocksDB's lock and information log. */
-G_GNUC_UNUSED static char *fingerprint(void)
+static inline char *fingerprint(void)
 {
 	g_autofree char *command = g_strdup_printf(
 		"cd '%s/db' && find . -type f ! -name 'LOG*' ! -name LOCK | sort | xargs md5sum | md5sum",

@@ -60,16 +60,21 @@ static void expect_filled(void)
 	cr_expect_eq(check_tree(&secret), 0);
 }
 
-/* Gives the store a new key; it is closed then. */
-static void change(const char *name)
+/* Gives the store a new key; it is closed then. The one it had (caller frees). */
+static struct store_key *replace_key(const char *name)
 {
-	struct store_key *key = new_key(&secret, name);
+	struct store_key *old = secret.key;
 	char *message = NULL;
 
+	secret.key = new_key(&secret, name);
 	close_crypt(&secret);
-	cr_assert_eq(store_change_key(secret.path, secret.key, key, &message), 0, "%s", message);
-	store_key_free(secret.key);
-	secret.key = key;
+	cr_assert_eq(store_change_key(secret.path, old, secret.key, &message), 0, "%s", message);
+	return old;
+}
+
+static void change(const char *name)
+{
+	store_key_free(replace_key(name));
 }
 
 static void wait_resealed(void)
@@ -118,16 +123,7 @@ Test(store_reseal, a_changed_key_opens_and_the_old_one_does_not)
 	struct store *store;
 
 	fill();
-	old = secret.key;
-	secret.key = NULL;
-	{
-		struct store_key *key = new_key(&secret, "new");
-		char *error = NULL;
-
-		close_crypt(&secret);
-		cr_assert_eq(store_change_key(secret.path, old, key, &error), 0, "%s", error);
-		secret.key = key;
-	}
+	old = replace_key("new");
 	cr_expect_eq(try_key(&secret, old, &store, &message), -EKEYREJECTED);
 	store_key_free(old);
 	open_crypt(&secret);
@@ -287,18 +283,15 @@ Test(store_reseal, who_puts_old_data_keys_back_makes_it_unreadable_not_readable)
 {
 	struct store_key *old;
 	g_autoptr(GBytes) before = NULL;
-	g_autofree char *message = NULL, *second = NULL;
+	g_autofree char *message = NULL;
 	struct store *store;
 
 	fill();
 	before = raw_get(layout_of(&secret), FAMILY_META, META_ENCRYPTION, strlen(META_ENCRYPTION));
-	old = secret.key;
-	secret.key = new_key(&secret, "new");
-	close_crypt(&secret);
-	cr_assert_eq(store_change_key(secret.path, old, secret.key, &message), 0, "%s", message);
+	old = replace_key("new");
 	/* Those of before the change, for who has the old key. */
 	put_data_keys(before);
-	cr_expect_lt(try_key(&secret, old, &store, &second), 0);
+	cr_expect_lt(try_key(&secret, old, &store, &message), 0);
 	store_key_free(old);
 }
 

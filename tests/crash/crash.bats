@@ -6,6 +6,18 @@ load killed
 
 setup() { rounds 10 100; }
 
+# get_transaction: what check-transaction prints, by one program in place of 40,000 requests
+get_transaction() {
+	local values
+	values=$("$COMMITFS" eval "$MNT" <<<'get "" --prefix' | awk 'NR == 1 && $1 != "SUCCESS"
+		/^[0-9]+ [0-9]+ [0-9][0-9]\/[0-9][0-9]$/ { getline; print }' | sort | uniq -c | xargs)
+	if [[ $values =~ ^10000\ ([0-9]+)$ ]]; then
+		echo "${BASH_REMATCH[1]}"
+	else
+		[ -z "$values" ] && echo none || fail "mixed: $values"
+	fi
+}
+
 @test "a transaction over 10,000 keys is there whole or not at all, when acknowledged whole" {
 	local round found last=none out=$BASE/out
 	for ((round = 1; round <= ROUNDS; round++)); do
@@ -23,7 +35,11 @@ setup() { rounds 10 100; }
 		kill_daemon
 		wait "${PROCESS_PID[writer]}" || true
 		mount_again
-		found=$("$CRASH_HELPERS/crash_writer" check-transaction "$MNT") || fail "round $round: $found"
+		if ((round % 5 == 1)); then
+			found=$("$CRASH_HELPERS/crash_writer" check-transaction "$MNT") || fail "round $round: $found"
+		else
+			found=$(get_transaction)
+		fi
 		if grep -q acknowledged "$out"; then
 			is "$found" "$round" "round $round was acknowledged"
 		else

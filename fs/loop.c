@@ -22,6 +22,7 @@
 #include <glib.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,9 @@
 #define WAITING_MANY 2
 /* Longer than a client takes from an answer to its next request, when both are awake. */
 #define LINGER_US 30
+/* Between two looks, each of which takes a lock that clients need: whoever else wants the
+ * processor gets it. */
+#define LINGER_YIELDS 4
 /* What comes within so long follows closely, though its processor had to be woken. */
 #define CLOSE_US 150
 
@@ -158,7 +162,8 @@ static void call_for_help(struct loop *loop)
 static void linger(const struct loop *loop, int64_t since_us)
 {
 	while (g_get_monotonic_time() - since_us < LINGER_US && !is_request_waiting(loop))
-		;
+		for (int i = 0; i < LINGER_YIELDS; i++)
+			sched_yield();
 }
 
 static void serve_as_receiver(struct worker *worker)

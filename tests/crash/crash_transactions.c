@@ -124,7 +124,7 @@ static void bring_about(unsigned cycle, pid_t daemon, double *ret_seconds, void 
 /* What the power cut has left of the store. */
 static void bury(unsigned cycle, const char *store, void *arg)
 {
-	static const char *const forms[] = { "nothing", "prefix", "pages" };
+	static const char *const forms[] = { "nothing", "prefix", "sectors" };
 	g_autofree char *control = beside_us("disk_control");
 	struct dying *dying = arg;
 

@@ -10,7 +10,7 @@
  *   disk_control FILE calls                 prints a line `KIND CALLS` for each, since `new`
  *   disk_control restore SHADOW STORE FORM SEED
  *       makes STORE what a disk may hold of it after a power cut. FORM: nothing of what was
- *       not synced; prefix: random beginnings of it; pages: random pages of it */
+ *       not synced; prefix: random beginnings of it; sectors: random sectors of it */
 #define _GNU_SOURCE
 #include "disk_shim.h"
 
@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, USAGE = 64 };
+enum { SECTOR = 512, USAGE = 64 };
 
 static const char *const kind_names[SHIM_KINDS] = {
 	[SHIM_WRITE] = "write",	  [SHIM_SYNC] = "sync",	    [SHIM_OPEN] = "open",
@@ -94,27 +94,36 @@ static void copy(int from, int to)
 			die("write");
 }
 
-/* Of what the file held beyond what was synced: a beginning, or some of the pages. */
+/* Of what was written to the file and not synced, over what it held or behind it: a beginning,
+ * or some of the sectors. A file may have become longer by some of what it was to. */
 static void add_unsynced(const struct restoring *restoring, int live, int fd)
 {
-	off_t size = lseek(live, 0, SEEK_END), synced = lseek(fd, 0, SEEK_END), end;
-	bool pages = strcmp(restoring->form, "pages") == 0;
+	off_t size = lseek(live, 0, SEEK_END), synced = lseek(fd, 0, SEEK_END), end = synced;
+	bool beginning = strcmp(restoring->form, "prefix") == 0;
 
-	if (size <= synced || strcmp(restoring->form, "nothing") == 0)
+	if (strcmp(restoring->form, "nothing") == 0)
 		return;
-	end = synced + random() % (size - synced + 1);
-	for (off_t at = synced; at < end;) {
-		off_t next = (at / PAGE + 1) * PAGE;
-		char page[PAGE];
-		ssize_t n = pread(live, page, (size_t)((next < end ? next : end) - at), at);
-
-		if (n <= 0 ||
-		    (!(pages && random() % 3 == 0) && pwrite(fd, page, (size_t)n, at) != n))
-			die("write");
-		at += n;
-	}
+	if (size > synced)
+		end = synced + random() % (size - synced + 1);
 	if (ftruncate(fd, end) < 0)
 		die("ftruncate");
+	for (off_t at = 0; at < end; at += SECTOR) {
+		size_t wanted = (size_t)(end - at < SECTOR ? end - at : SECTOR);
+		char written[SECTOR], held[SECTOR];
+		ssize_t n = pread(live, written, wanted, at);
+
+		if (n <= 0 || pread(fd, held, wanted, at) != (ssize_t)wanted)
+			break; /* it is shorter now */
+		if (memcmp(written, held, (size_t)n) == 0)
+			continue;
+		if (beginning ? random() % 4 == 0 : random() % 3 == 0) {
+			if (beginning)
+				break;
+			continue;
+		}
+		if (pwrite(fd, written, (size_t)n, at) != n)
+			die("write");
+	}
 }
 
 static void restore_file(const struct restoring *restoring, unsigned long ino, const char *live,

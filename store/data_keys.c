@@ -283,6 +283,8 @@ static int unwrap(struct sealer *sealer, struct reader *reader, const guint8 *wr
 		    sizeof(binding.bytes), nonce, wrapping_key) != 0)
 		return -EKEYREJECTED;
 	if (id == FINGERPRINT_ID) {
+		if (!sodium_is_zero(keys->fingerprint, sizeof(keys->fingerprint)))
+			return -EIO;
 		memcpy(keys->fingerprint, slot->bytes, sizeof(keys->fingerprint));
 		return 0;
 	}

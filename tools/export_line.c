@@ -194,6 +194,15 @@ static struct timespec read_time(struct parse *parse)
 	return (struct timespec){ .tv_sec = seconds, .tv_nsec = (long)rest };
 }
 
+/* What is wrong is told with a piece of the input, which may hold anything. */
+static char *explain_syntax(const json_error_t *error)
+{
+	g_autoptr(GString) escaped = g_string_new(NULL);
+
+	text_append_escaped(escaped, error->text);
+	return g_strdup_printf("it is no JSON: %s, at byte %d", escaped->str, error->position);
+}
+
 static bool parse_begin(struct parse *parse, const char *text, size_t size, char **ret_error)
 {
 	json_error_t error;
@@ -201,8 +210,7 @@ static bool parse_begin(struct parse *parse, const char *text, size_t size, char
 	*parse = (struct parse){ 0 };
 	parse->object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	if (!parse->object)
-		*ret_error = g_strdup_printf("it is no JSON: %s, at byte %d", error.text,
-					     error.position);
+		*ret_error = explain_syntax(&error);
 	else if (!json_is_object(parse->object))
 		*ret_error = g_strdup("it is no JSON object");
 	if (json_is_object(parse->object))

@@ -231,6 +231,7 @@ static bool parse_end(struct parse *parse, char **ret_error)
 bool export_head_parse(const char *text, size_t size, struct export_head *ret, char **ret_error)
 {
 	struct export_head head = { 0 };
+	const char *store_id;
 	struct parse parse;
 	uint64_t format;
 
@@ -243,7 +244,10 @@ bool export_head_parse(const char *text, size_t size, struct export_head *ret, c
 		complain(&parse, g_strdup_printf("it has format %" PRIu64
 						 ", this release knows %d; use a newer release",
 						 format, FORMAT));
-	g_strlcpy(head.store_id, read_string(&parse, "store_id"), sizeof(head.store_id));
+	store_id = read_string(&parse, "store_id");
+	if (!g_uuid_string_is_valid(store_id))
+		complain(&parse, g_strdup("\"store_id\" is no UUID"));
+	g_strlcpy(head.store_id, store_id, sizeof(head.store_id));
 	head.revision = read_number(&parse, "revision", INT64_MAX);
 	if (!parse_end(&parse, ret_error))
 		return false;

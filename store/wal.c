@@ -146,20 +146,25 @@ static uint64_t get_suffix(const guint8 *bytes, size_t size)
 
 /* ---- Records -------------------------------------------------------------------- */
 
+/* Where the next fragment begins: the end of a block is filled up with zeros. */
+static size_t skip_filling(size_t at)
+{
+	size_t room = BLOCK - at % BLOCK;
+
+	return room < HEADER ? at + room : at;
+}
+
+/* Goes behind a fragment that is there; otherwise reading->at stays where the last one ended. */
 static enum stop read_fragment(struct reading *reading, struct fragment *ret)
 {
-	size_t room = BLOCK - reading->at % BLOCK;
+	size_t at = skip_filling(reading->at);
 	const guint8 *header;
 
-	if (room < HEADER) { /* filled up with zeros */
-		reading->at += room;
-		room = BLOCK;
-	}
-	if (reading->at >= reading->end)
+	if (at >= reading->end)
 		return STOP_END;
-	if (reading->size - reading->at < HEADER)
+	if (reading->size - at < HEADER)
 		return STOP_CUT;
-	header = reading->bytes + reading->at;
+	header = reading->bytes + at;
 	ret->size = (size_t)get_little(header + 4, 2);
 	ret->type = header[6];
 	ret->payload = header + HEADER;
@@ -167,11 +172,11 @@ static enum stop read_fragment(struct reading *reading, struct fragment *ret)
 		return STOP_ZERO;
 	if (ret->type < TYPE_FULL || ret->type > TYPE_LAST)
 		return STOP_BAD;
-	if (HEADER + ret->size > room)
+	if (HEADER + ret->size > BLOCK - at % BLOCK)
 		return STOP_BAD;
-	if (reading->size - reading->at < HEADER + ret->size)
+	if (reading->size - at < HEADER + ret->size)
 		return STOP_CUT;
-	reading->at += HEADER + ret->size;
+	reading->at = at + HEADER + ret->size;
 	return STOP_NOT;
 }
 
@@ -218,29 +223,43 @@ static enum stop read_record(struct reading *reading, bool check, struct batch *
 
 /* ---- What is behind a record that is not whole ---------------------------------- */
 
-/* A group that begins here. */
+/* `sequence`: that of the next group, 0: not known. */
+static bool may_follow(uint64_t found, uint64_t sequence)
+{
+	return !sequence || (found >= sequence && found - sequence <= SEQUENCE_AHEAD_MAX);
+}
+
+/* A group that begins here, with a fragment of such a type: that with its sequence number is
+ * whole, or both are that have a part of it, where a block has no room for more. */
 static bool is_group(const struct reading *reading, size_t at, uint64_t sequence)
 {
-	const guint8 *header = reading->bytes + at;
-	size_t size = (size_t)get_little(header + 4, 2);
-	uint64_t found;
+	struct reading here = *reading;
+	struct fragment first = { 0 }, second = { 0 };
+	struct batch batch = { 0 };
 
-	if (header[6] != TYPE_FULL && header[6] != TYPE_FIRST)
+	here.at = at;
+	if (skip_filling(at) != at || read_fragment(&here, &first) != STOP_NOT)
 		return false;
-	if (size < BATCH_HEADER || HEADER + size > reading->size - at ||
-	    HEADER + size > BLOCK - at % BLOCK)
+	add_to_batch(&batch, &first);
+	if (batch.head_size < BATCH_HEADER && first.type == TYPE_FIRST) {
+		if (read_fragment(&here, &second) != STOP_NOT || second.type < TYPE_MIDDLE)
+			return false;
+		add_to_batch(&batch, &second);
+	}
+	if (batch.head_size < BATCH_HEADER || !may_follow(get_little(batch.head, 8), sequence))
 		return false;
-	found = get_little(header + HEADER, 8);
-	if (found < sequence || found - sequence > SEQUENCE_AHEAD_MAX)
-		return false;
-	return checksum_fits(header, size);
+	return checksum_fits(first.payload - HEADER, first.size) &&
+	       (!second.payload || checksum_fits(second.payload - HEADER, second.size));
 }
 
 static bool has_group_behind(const struct reading *reading, size_t at, uint64_t sequence)
 {
-	for (at++; at < reading->end && at + HEADER + BATCH_HEADER <= reading->size; at++)
-		if (is_group(reading, at, sequence))
+	for (at++; at < reading->end && at + HEADER <= reading->size; at++) {
+		guint8 type = reading->bytes[at + HEADER - 1];
+
+		if ((type == TYPE_FULL || type == TYPE_FIRST) && is_group(reading, at, sequence))
 			return true;
+	}
 	return false;
 }
 
@@ -275,16 +294,17 @@ static size_t find_batch_end(const struct reading *reading)
 }
 
 /* The record at `at` is not whole: `stop` ended it at reading->at. Whether that is a group
- * that was being written when the machine stopped. */
+ * that was being written when the machine stopped. `before`: what the log is up to it. */
 static bool is_torn(const struct reading *reading, size_t at, enum stop stop, bool wrong,
-		    uint64_t sequence)
+		    const struct progress *before)
 {
 	size_t batch_end = find_batch_end(reading);
 
 	/* A file is not made longer before something is written to it. */
 	if (reading->end == 0)
 		return false;
-	if (has_group_behind(reading, at, sequence))
+	at = skip_filling(at);
+	if (has_group_behind(reading, at, before->next_sequence))
 		return false;
 	/* What was not written may hold anything, on some file systems. But where all ends
 	 * with the end of a batch, what says that the record goes on is wrong. */
@@ -355,8 +375,7 @@ static enum wal_state examine_bytes(struct reading *reading, struct progress *pr
 		*ret_offset = at;
 		wrong = batch.wrong || is_wrong(reading, at);
 	}
-	return is_torn(reading, *ret_offset, stop, wrong, progress->next_sequence) ? WAL_TORN :
-										     WAL_DAMAGED;
+	return is_torn(reading, *ret_offset, stop, wrong, progress) ? WAL_TORN : WAL_DAMAGED;
 }
 
 static size_t find_end(const struct reading *reading)
@@ -467,6 +486,10 @@ int wal_examine(const char *database, bool thorough, uint64_t before, struct wal
 	for (; r == 0 && i < numbers->len && ret->state == WAL_TORN; i++)
 		if (!is_empty_file(database, g_array_index(numbers, uint64_t, i)))
 			ret->state = WAL_DAMAGED;
+	/* A length that is wrong leads beyond the record that has it, so that what is torn looks
+	 * damaged, and the other way round. */
+	if (r == 0 && ret->state != WAL_WHOLE && !thorough)
+		return wal_examine(database, true, before, ret);
 	return r;
 }
 

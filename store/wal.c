@@ -23,7 +23,8 @@ enum {
 	BATCH_HEADER = 12,
 	SECTOR = 512,
 	NAME_SIZE = 32,
-	ZEROS_MIN = 16, /* that say that a part of a sector was not written */
+	ZEROS_MIN = 16,	      /* that say that a part of a sector was not written */
+	HEADER_ZEROS_MIN = 2, /* the same, where a record begins with a checksum */
 };
 
 enum fragment_type { TYPE_ZERO, TYPE_FULL, TYPE_FIRST, TYPE_MIDDLE, TYPE_LAST };
@@ -130,18 +131,32 @@ static bool checksum_fits(const guint8 *header, size_t payload_size)
 	return masked == get_little(header, 4);
 }
 
-/* The revision that what ends here ends with; 0: it is not the end of such a batch. */
-static uint64_t get_suffix(const guint8 *bytes, size_t size)
+static uint64_t get_plain_suffix(const guint8 *bytes, size_t size)
 {
 	const guint8 *end = bytes + size;
 
-	if (size >= PLAIN_SUFFIX_SIZE &&
-	    memcmp(end - PLAIN_SUFFIX_SIZE, PLAIN_NAME, SUFFIX_NAME_SIZE) == 0)
-		return get_big(end - PLAIN_SUFFIX_SIZE + SUFFIX_NAME_SIZE);
-	if (size >= SEALED_SUFFIX_SIZE &&
-	    memcmp(end - SEALED_SUFFIX_SIZE, SEALED_NAME, SUFFIX_NAME_SIZE) == 0)
-		return get_big(end - SEALED_SUFFIX_SIZE + SUFFIX_NAME_SIZE + sizeof(uint32_t));
-	return 0;
+	if (size < PLAIN_SUFFIX_SIZE ||
+	    memcmp(end - PLAIN_SUFFIX_SIZE, PLAIN_NAME, SUFFIX_NAME_SIZE) != 0)
+		return 0;
+	return get_big(end - PLAIN_SUFFIX_SIZE + SUFFIX_NAME_SIZE);
+}
+
+static uint64_t get_sealed_suffix(const guint8 *bytes, size_t size)
+{
+	const guint8 *end = bytes + size;
+
+	if (size < SEALED_SUFFIX_SIZE ||
+	    memcmp(end - SEALED_SUFFIX_SIZE, SEALED_NAME, SUFFIX_NAME_SIZE) != 0)
+		return 0;
+	return get_big(end - SEALED_SUFFIX_SIZE + SUFFIX_NAME_SIZE + sizeof(uint32_t));
+}
+
+/* The revision that what ends here ends with; 0: it is not the end of such a batch. */
+static uint64_t get_suffix(const guint8 *bytes, size_t size)
+{
+	uint64_t revision = get_plain_suffix(bytes, size);
+
+	return revision ? revision : get_sealed_suffix(bytes, size);
 }
 
 /* ---- Records -------------------------------------------------------------------- */
@@ -281,15 +296,45 @@ static bool has_unwritten_sector(const struct reading *reading, size_t at, size_
 	return false;
 }
 
-/* Where the batch ends that all ends with; 0: all ends with something else. The revision in
- * it may end with zeros. */
-static size_t find_batch_end(const struct reading *reading)
+/* The same of one of the two sectors that have a part of the header of the record at `at`. The
+ * second has its type, which is never zero. */
+static bool begins_unwritten(const struct reading *reading, size_t at)
 {
-	size_t last = MIN(reading->end + sizeof(uint64_t) - 1, reading->size);
+	size_t next = (at / SECTOR + 1) * SECTOR;
 
-	for (size_t end = reading->end; end <= last; end++)
-		if (get_suffix(reading->bytes, end))
+	if (next - at >= HEADER || next + ZEROS_MIN > reading->size)
+		return false;
+	if (next - at >= HEADER_ZEROS_MIN && is_zero(reading->bytes + at, next - at))
+		return true;
+	return is_zero(reading->bytes + next, MIN(SECTOR, reading->size - next));
+}
+
+/* The same of the sector that the record ends in, at `end`, however few bytes of it are
+ * there. For records that do not end with a batch: one does not end with so many zeros. */
+static bool ends_unwritten(const struct reading *reading, size_t end)
+{
+	size_t size = end % SECTOR;
+
+	return size > 0 && is_zero(reading->bytes + end - size, size);
+}
+
+/* Where the batch ends that all ends with; 0: all ends with something else. The revision in
+ * it may end with zeros, a box with one at most; but a revision that is older than `revision`,
+ * which the batch before ended with, was not written to its end. */
+static size_t find_batch_end(const struct reading *reading, uint64_t revision)
+{
+	for (size_t zeros = 0; zeros < sizeof(uint64_t); zeros++) {
+		size_t end = reading->end + zeros;
+		uint64_t found;
+
+		if (end > reading->size)
+			break;
+		found = get_plain_suffix(reading->bytes, end);
+		if (!found && zeros <= 1)
+			found = get_sealed_suffix(reading->bytes, end);
+		if (found && found >= revision)
 			return end;
+	}
 	return 0;
 }
 
@@ -298,7 +343,7 @@ static size_t find_batch_end(const struct reading *reading)
 static bool is_torn(const struct reading *reading, size_t at, enum stop stop, bool wrong,
 		    const struct progress *before)
 {
-	size_t batch_end = find_batch_end(reading);
+	size_t batch_end = find_batch_end(reading, before->revision);
 
 	/* A file is not made longer before something is written to it. */
 	if (reading->end == 0)
@@ -306,12 +351,16 @@ static bool is_torn(const struct reading *reading, size_t at, enum stop stop, bo
 	at = skip_filling(at);
 	if (has_group_behind(reading, at, before->next_sequence))
 		return false;
+	if (begins_unwritten(reading, at))
+		return true;
 	/* What was not written may hold anything, on some file systems. But where all ends
 	 * with the end of a batch, what says that the record goes on is wrong. */
 	if (!wrong)
 		return stop == STOP_ZERO || !batch_end;
 	if (batch_end && batch_end < reading->at)
 		return false;
+	if (!batch_end && ends_unwritten(reading, reading->at))
+		return true;
 	return has_unwritten_sector(reading, at, MAX(reading->at, reading->end));
 }
 

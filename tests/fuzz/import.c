@@ -22,9 +22,9 @@ static bool is_same(const struct export_line *a, const struct export_line *b)
 	if (!a->value != !b->value || (a->value && !g_bytes_equal(a->value, b->value)))
 		return false;
 	return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
-	       a->uid == b->uid && a->gid == b->gid && a->mtime_ns == b->mtime_ns &&
-	       a->create_revision == b->create_revision && a->mod_revision == b->mod_revision &&
-	       a->version == b->version;
+	       a->uid == b->uid && a->gid == b->gid && a->mtime.tv_sec == b->mtime.tv_sec &&
+	       a->mtime.tv_nsec == b->mtime.tv_nsec && a->create_revision == b->create_revision &&
+	       a->mod_revision == b->mod_revision && a->version == b->version;
 }
 
 /* One line of JSON, and nothing that reaches a terminal. */

@@ -87,7 +87,8 @@ int sealer_change(const struct sealer *old, const struct store_key *key, struct 
 
 void sealer_free(struct sealer *sealer);
 
-/* For META_ENCRYPTION. Caller frees; the second without the data keys but the current one. */
+/* For META_ENCRYPTION, not to be changed: others may have it too. Caller unrefs; the second
+ * without the data keys but the current one. */
 GByteArray *sealer_encode(const struct sealer *sealer);
 GByteArray *sealer_encode_current(const struct sealer *sealer);
 

@@ -177,7 +177,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		stored = g_byte_array_new();
 		g_byte_array_append(stored, reader.at, (guint)reader.left);
 	} else {
-		stored = form & 0x40 ? sealer_encode_current(whole) : sealer_encode(whole);
+		g_autoptr(GByteArray) written =
+			form & 0x40 ? sealer_encode_current(whole) : sealer_encode(whole);
+
+		stored = g_byte_array_new();
+		g_byte_array_append(stored, written->data, written->len); /* others have it */
 		while (reader.left >= 4)
 			alter(stored, &reader);
 	}

@@ -76,8 +76,6 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 /* Writes what is in memory to tables first when `flush`, so that the log is left empty. */
 void layout_close(struct layout *layout, bool flush);
 
-const char *layout_family_name(enum family family);
-
 /* Takes a text of RocksDB's (NULL: none), tells of it, and answers 0 or -EIO. */
 int layout_result(const char *action, char *error);
 

@@ -21,7 +21,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MARKER_NAME "commitfs-store"
@@ -69,11 +68,9 @@ static struct log_entry *make_first_commit(void)
 	struct log_entry *commit = log_entry_new();
 	struct log_place place = { 0 };
 	g_autoptr(record) root = NULL;
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	commit->revision = FIRST_REVISION;
-	commit->time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	commit->time_ns = local_now_ns();
 	commit->uid = geteuid();
 	commit->gid = getegid();
 	commit->pid = getpid();
@@ -524,22 +521,16 @@ static int open_database(struct local *local, enum layout_mode mode, char **ret_
 
 static int read_id(struct local *local)
 {
-	rocksdb_pinnableslice_t *slice;
-	const char *bytes;
-	size_t size;
+	g_autoptr(GBytes) id = NULL;
 	int r;
 
-	r = layout_get(&local->layout, local->layout.newest, FAMILY_META, META_ID, strlen(META_ID),
-		       &slice);
+	r = layout_get_meta(&local->layout, local->layout.newest, META_ID, &id, NULL);
 	if (r < 0)
 		return r;
-	bytes = rocksdb_pinnableslice_value(slice, &size);
-	if (size == sizeof(local->id) - 1)
-		memcpy(local->id, bytes, size);
-	else
-		r = -EIO;
-	rocksdb_pinnableslice_destroy(slice);
-	return r;
+	if (g_bytes_get_size(id) != sizeof(local->id) - 1)
+		return -EIO;
+	memcpy(local->id, g_bytes_get_data(id, NULL), sizeof(local->id) - 1);
+	return 0;
 }
 
 /* Notes durably that the store is opened once more: inode numbers hold that count. */

@@ -483,6 +483,22 @@ Test(store_check, every_damage_is_found_by_its_name)
 	}
 }
 
+/* Each problem is reported once; what is missing before an entry far beyond the newest is not. */
+Test(store_check, an_entry_of_the_last_number_is_beyond_and_nothing_is_missing)
+{
+	const struct damage damage = { .how = COPY,
+				       .family = FAMILY_LOG,
+				       .revision = NEWEST,
+				       .number = UINT64_MAX };
+	g_autofree char *path = copy_good(), *kinds = NULL;
+	struct store_check_result result;
+
+	plant(path, &damage);
+	kinds = check_at(path, false, &result);
+	cr_expect(strstr(kinds, " log-beyond "), "found%s", kinds);
+	cr_expect_null(strstr(kinds, " log-missing "), "found%s", kinds);
+}
+
 Test(store_check, what_is_repaired_is_right_again)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(damages); i++) {

@@ -195,7 +195,8 @@ static int write_batch(struct group *group)
 	r = local_write(local, group->batch, local->options.sync == STORE_SYNC_ALWAYS);
 	if (local->layout.sealer)
 		local_unlock_tree(local);
-	note_written(group);
+	if (r == 0)
+		note_written(group);
 	return r;
 }
 

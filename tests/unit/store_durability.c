@@ -263,6 +263,7 @@ Test(store_durability, a_failed_write_leaves_the_store_read_only)
 	g_autofree char *big = random_text(256 * 1024);
 	const struct rlimit limit = { 128 * 1024, RLIM_INFINITY };
 	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	struct store_metrics before, after;
 	struct store_status status;
 	struct store *store;
 	uint64_t revision;
@@ -270,6 +271,7 @@ Test(store_durability, a_failed_write_leaves_the_store_read_only)
 	create();
 	store = open_store();
 	cr_expect_eq(put(store, "k", "1"), 0);
+	store_get_metrics(store, &before);
 	revision = store_revision(store);
 	signal(SIGXFSZ, SIG_IGN);
 	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -279,6 +281,9 @@ Test(store_durability, a_failed_write_leaves_the_store_read_only)
 	cr_expect(status.read_only);
 	cr_expect_eq(status.revision, revision);
 	cr_expect_eq(put(store, "k", "2"), -EROFS);
+	store_get_metrics(store, &after);
+	cr_expect_eq(after.batch_bytes, before.batch_bytes);
+	cr_expect_eq(after.syncs, before.syncs);
 	cr_expect_eq(store_check_space(store, 1), -EROFS);
 	expect_value(store, "k", "1");
 	store_close(store);

@@ -181,7 +181,7 @@ static int create_encrypted_database(const char *path, const char *id, const str
 
 	r = sealer_new(id, key, &sealer);
 	if (r < 0)
-		return unlock_refuse(path, r, key, ret_message);
+		return unlock_refuse("make", path, r, key, ret_message);
 	r = create_database(path, id, sealer, ret_message);
 	sealer_free(sealer);
 	return r;
@@ -437,7 +437,7 @@ static int open_keys(struct local *local, const char *database, char **ret_messa
 		return refuse_database(local, database, error, ret_message);
 	r = unlock(&layout, key, &local->sealer);
 	layout_close(&layout, false);
-	return r < 0 ? unlock_refuse(local->path, r, key, ret_message) : 0;
+	return r < 0 ? unlock_refuse("open", local->path, r, key, ret_message) : 0;
 }
 
 /* What RocksDB would not find: see wal.h. Those who only read leave a torn end as it is, and

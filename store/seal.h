@@ -72,7 +72,7 @@ void seal_fingerprint(const struct sealer *sealer, const char *stored_key, size_
 /* ---- Data keys ------------------------------------------------------------------ */
 
 /* A sealer with one data key, for a new store of that id, wrapped by `key`. -ENOMEM: there is
- * no memory for that; -EINVAL: none for the passphrase. */
+ * no memory for that, or for the passphrase. */
 int sealer_new(const char *store_id, const struct store_key *key, struct sealer **ret);
 
 /* From what META_ENCRYPTION has. -EKEYREJECTED: `key` is another one, or what is there was

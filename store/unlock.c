@@ -45,7 +45,8 @@ int unlock_check(const char *path, bool encrypted, const struct store_key *key, 
 	return 0;
 }
 
-int unlock_refuse(const char *path, int error, const struct store_key *key, char **ret_message)
+int unlock_refuse(const char *action, const char *path, int error, const struct store_key *key,
+		  char **ret_message)
 {
 	const char *why;
 	int result = error;
@@ -76,7 +77,7 @@ int unlock_refuse(const char *path, int error, const struct store_key *key, char
 		      "a backup";
 		result = -EUCLEAN;
 	}
-	*ret_message = g_strdup_printf("cannot open store '%s': %s", path, why);
+	*ret_message = g_strdup_printf("cannot %s store '%s': %s", action, path, why);
 	return result;
 }
 
@@ -132,7 +133,7 @@ static int change_key(struct local *local, const struct store_key *new_key, char
 
 	r = sealer_change(local->sealer, new_key, &changed);
 	if (r < 0)
-		return unlock_refuse(local->path, r, new_key, ret_message);
+		return unlock_refuse("change the key of", local->path, r, new_key, ret_message);
 	local->layout.sealer = changed;
 	r = write_keys(&local->layout);
 	if (r == 0)

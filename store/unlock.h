@@ -10,6 +10,7 @@ int unlock(const struct layout *layout, const struct store_key *key, struct seal
  * -EINVAL: it does not, and *ret_message says so. */
 int unlock_check(const char *path, bool encrypted, const struct store_key *key, char **ret_message);
 
-/* Says what an error of unlock(), or of making data keys, means. Returns the error for
- * store_open. */
-int unlock_refuse(const char *path, int error, const struct store_key *key, char **ret_message);
+/* Says what an error of unlock(), or of making data keys, means for who was to `action` ("open")
+ * the store. Returns the error for store_open. */
+int unlock_refuse(const char *action, const char *path, int error, const struct store_key *key,
+		  char **ret_message);

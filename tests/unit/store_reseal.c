@@ -176,6 +176,7 @@ Test(store_reseal, too_many_changes_are_refused_and_leave_the_key_it_has)
 		change(name);
 	}
 	cr_expect_eq(store_change_key(secret.path, secret.key, key, &message), -EBUSY);
+	cr_expect_not_null(strstr(message, "cannot change the key of store"), "%s", message);
 	open_crypt(&secret);
 	store_key_free(key);
 }

@@ -289,11 +289,9 @@ static int ask_silently(int fd, const char *question, struct store_key **ret)
 	return r;
 }
 
-/* Asks on the terminal `fd`, which shows nothing of what is typed. A signal that ends the
- * process does so when the terminal is what it was. */
-static int ask(int fd, const char *question, struct store_key **ret)
+static int ask_once(int fd, const char *question, struct store_key **ret)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
 	const struct sigaction note = { .sa_handler = note_signal };
 	struct sigaction before[G_N_ELEMENTS(signals)];
 	int r;
@@ -306,6 +304,18 @@ static int ask(int fd, const char *question, struct store_key **ret)
 		sigaction(signals[i], &before[i], NULL);
 	if (interrupted)
 		raise(interrupted);
+	return r;
+}
+
+/* Asks on the terminal `fd`, which shows nothing of what is typed. A signal that ends or stops
+ * the process does so when the terminal is what it was; who stopped it is asked again. */
+static int ask(int fd, const char *question, struct store_key **ret)
+{
+	int r;
+
+	do
+		r = ask_once(fd, question, ret);
+	while (r == -EINTR && interrupted == SIGTSTP);
 	return r;
 }
 

@@ -289,6 +289,43 @@ sys.exit(code if code >= 0 else 128 - code)
 PY
 }
 
+# stop_at_question COMMAND...: a job that ^Z stops at its question, is continued, and is ended
+stop_at_question() {
+	"$PYTHON" - "$@" 3>&- <<'PY'
+import os, pty, signal, sys, termios, time
+pid, terminal = pty.fork()
+if pid == 0:
+    job = os.fork()
+    if job == 0:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.execv(sys.argv[1], sys.argv[1:])
+    _, status = os.waitpid(job, os.WUNTRACED)
+    echo = bool(termios.tcgetattr(0)[3] & termios.ECHO)
+    print("stopped", os.WIFSTOPPED(status), "echo", echo, flush=True)
+    os.kill(job, signal.SIGCONT)
+    os.waitpid(job, 0)
+    os._exit(0)
+seen = b""
+typed = [(b"stopped", b"\x03"), (b": ", b"\x1a")]
+while True:
+    try:
+        more = os.read(terminal, 1000)
+    except OSError:
+        break
+    if not more:
+        break
+    seen += more
+    if typed and typed[-1][0] in seen:
+        time.sleep(0.5)
+        os.write(terminal, typed.pop()[1])
+os.waitpid(pid, 0)
+print(seen.decode())
+PY
+}
+
 @test "a passphrase comes from a descriptor or a terminal" {
 	local store=$BASE/with-passphrase
 	"$COMMITFS" init --passphrase-fd=0 "$store" <<<'correct horse'
@@ -312,6 +349,10 @@ PY
 	run type_to '\x03' "$COMMITFS" mount --passphrase "$store" "$MNT"
 	is "$status" 130
 	like "$output" 'echo True'
+	# Or when the job is stopped, which asks again when it goes on.
+	run stop_at_question "$COMMITFS" mount --passphrase "$store" "$MNT"
+	like "$output" 'stopped True echo True'
+	is "$(grep -o 'Passphrase of' <<<"$output" | wc -l)" 2
 	rm -r "$store"
 }
 

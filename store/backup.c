@@ -63,24 +63,6 @@ static int refuse_rocks(char **ret_message, const char *action, const char *path
 	return r;
 }
 
-/* As it is used in names made from it. */
-static char *without_slashes(const char *path)
-{
-	size_t length = strlen(path);
-
-	while (length > 1 && path[length - 1] == '/')
-		length--;
-	return g_strndup(path, length);
-}
-
-/* What was made as `path`, or renamed to it, is there durably. */
-static int sync_above(const char *path)
-{
-	g_autofree char *above = g_path_get_dirname(path);
-
-	return files_sync_directory(above);
-}
-
 /* ---- The list ------------------------------------------------------------------- */
 
 static void note_revision(struct shelf *shelf, uint32_t id, uint64_t revision)
@@ -184,7 +166,7 @@ static int open_engine(struct shelf *shelf, char **ret_message)
 
 static void shelf_init(struct shelf *shelf, const char *path)
 {
-	*shelf = (struct shelf){ .path = without_slashes(path), .lock = -1 };
+	*shelf = (struct shelf){ .path = files_without_slashes(path), .lock = -1 };
 	shelf->revisions = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 }
 
@@ -219,7 +201,7 @@ static int shelf_open_for(struct shelf *shelf, const char *path, const char *id,
 	int r;
 
 	shelf_init(shelf, path);
-	r = g_mkdir(shelf->path, 0700) < 0 ? -errno : sync_above(shelf->path);
+	r = g_mkdir(shelf->path, 0700) < 0 ? -errno : files_sync_above(shelf->path);
 	if (r < 0 && r != -EEXIST)
 		return refuse_errno(ret_message, "make the directory of backups", path, r);
 	r = lock_directory(shelf, ret_message);
@@ -463,7 +445,7 @@ static int move_into_place(const char *partial, const char *path, char **ret_mes
 	if (r == 0 && renameat2(AT_FDCWD, partial, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
 		r = -errno;
 	if (r == 0)
-		r = sync_above(path);
+		r = files_sync_above(path);
 	return r < 0 ? refuse_errno(ret_message, "make store", path, r) : 0;
 }
 
@@ -488,7 +470,7 @@ static int restore_to(struct shelf *shelf, uint32_t id, const char *path, struct
 int backup_restore(const char *directory, uint32_t id, const char *path, struct backup *ret,
 		   char **ret_message)
 {
-	g_autofree char *target = without_slashes(path);
+	g_autofree char *target = files_without_slashes(path);
 	struct shelf shelf;
 	struct stat status;
 	int r;

@@ -28,6 +28,23 @@ int files_sync_directory(const char *path)
 	return sync_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
 }
 
+char *files_without_slashes(const char *path)
+{
+	size_t length = strlen(path);
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	return g_strndup(path, length);
+}
+
+int files_sync_above(const char *path)
+{
+	g_autofree char *name = files_without_slashes(path);
+	g_autofree char *above = g_path_get_dirname(name);
+
+	return files_sync_directory(above);
+}
+
 int files_sync_all(const char *path)
 {
 	DIR *directory = opendir(path);
@@ -68,13 +85,12 @@ static int write_file(const char *path, const char *text)
 int files_replace(const char *path, const char *text)
 {
 	g_autofree char *partial = g_strconcat(path, ".new", NULL);
-	g_autofree char *directory = g_path_get_dirname(path);
 	int r;
 
 	r = write_file(partial, text);
 	if (r == 0 && rename(partial, path) < 0)
 		r = -errno;
-	return r == 0 ? files_sync_directory(directory) : r;
+	return r == 0 ? files_sync_above(path) : r;
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)

@@ -190,7 +190,6 @@ static int create_encrypted_database(const char *path, const char *id, const str
 static int create(const char *path, const struct store_key *key, char **ret_message)
 {
 	g_autofree char *id = g_uuid_string_random();
-	g_autofree char *above = NULL;
 	int r;
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -203,10 +202,9 @@ static int create(const char *path, const struct store_key *key, char **ret_mess
 			  create_database(path, id, NULL, ret_message);
 	if (r < 0)
 		return r;
-	above = g_path_get_dirname(path);
 	r = local_write_marker(path, key ? LAYOUT_FORMAT_ENCRYPTED : LAYOUT_FORMAT);
 	if (r == 0)
-		r = files_sync_directory(above);
+		r = files_sync_above(path);
 	return r < 0 ? refuse_errno(ret_message, "make", path, r) : 0;
 }
 

@@ -194,7 +194,6 @@ static int write_key(int fd)
 
 int store_key_write_file(const char *path, char **ret_message)
 {
-	g_autofree char *directory = g_path_get_dirname(path);
 	int fd, r;
 
 	protect_process();
@@ -204,7 +203,7 @@ int store_key_write_file(const char *path, char **ret_message)
 	r = write_key(fd);
 	close(fd);
 	if (r == 0)
-		r = files_sync_directory(directory); /* a store made with it may not outlast it */
+		r = files_sync_above(path); /* a store made with it may not outlast it */
 	if (r < 0) {
 		unlink(path);
 		return refuse(ret_message, "write key file", path, r, NULL);

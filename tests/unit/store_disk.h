@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,38 @@ static char *path;		    /* of the store in it */
 static struct store_key *store_key; /* NULL: it is not encrypted */
 G_GNUC_UNUSED static gsize padding; /* how much more the writer writes in each commit */
 G_GNUC_UNUSED static bool pauses;   /* the writer waits for its end behind its last commit */
+
+/* The directories that were synced since it was made, each with a newline behind; NULL: nobody
+ * asks. "cut": a file was made shorter. */
+G_GNUC_UNUSED static GString *synced;
+
+static inline void note_synced(const char *directory, const char *more)
+{
+	static GMutex lock; /* RocksDB has threads */
+
+	g_mutex_lock(&lock);
+	if (synced)
+		g_string_append_printf(synced, "%s%s\n", directory, more);
+	g_mutex_unlock(&lock);
+}
+
+/* Instead of the C library's. */
+int fsync(int fd)
+{
+	g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
+	g_autofree char *directory = g_file_read_link(link, NULL);
+	g_autofree char *lost = directory ? g_build_filename(directory, "lost", NULL) : NULL;
+
+	if (directory && g_file_test(directory, G_FILE_TEST_IS_DIR))
+		note_synced(directory, g_access(lost, F_OK) == 0 ? " with lost" : "");
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int ftruncate(int fd, off_t size)
+{
+	note_synced("cut", "");
+	return (int)syscall(SYS_ftruncate, fd, size);
+}
 
 static inline void setup(void)
 {

@@ -73,6 +73,18 @@ Test(store_durability, another_directory_is_not_a_store)
 	cr_expect_not_null(strstr(message, "not empty"), "%s", message);
 }
 
+Test(store_durability, a_new_store_is_in_the_directory_above_durably)
+{
+	g_autofree char *slashes = g_strconcat(path, "//", NULL);
+	g_autofree char *above = g_strconcat("\n", base, "\n", NULL);
+	g_autofree char *message = NULL;
+
+	synced = g_string_new("\n");
+	cr_assert_eq(store_create(slashes, &message), 0, "%s", message);
+	cr_expect_not_null(strstr(synced->str, above), "synced:%s", synced->str);
+	g_string_free(g_steal_pointer(&synced), TRUE);
+}
+
 Test(store_durability, a_store_is_not_made_twice)
 {
 	g_autofree char *message = NULL;

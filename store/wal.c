@@ -6,6 +6,7 @@
  * is missed, which is more than checksums can do. */
 #include "store/wal.h"
 
+#include "store/codec.h"
 #include "store/files.h"
 #include "store/seal.h"
 #include "store/tree_sum.h"
@@ -95,11 +96,9 @@ static uint64_t get_little(const guint8 *bytes, int size)
 
 static uint64_t get_big(const guint8 *bytes)
 {
-	uint64_t number = 0;
+	struct reader reader = reader_of(bytes, sizeof(uint64_t));
 
-	for (int i = 0; i < 8; i++)
-		number = number << 8 | bytes[i];
-	return number;
+	return read_u64(&reader);
 }
 
 /* CRC-32C, the polynomial of Castagnoli, reflected. */
@@ -582,6 +581,16 @@ static int copy_file(const char *from, const char *to)
 	return copied ? 0 : -EIO;
 }
 
+/* Its copy is in `lost` durably before anything is cut off. */
+static int cut_and_keep(const char *path, uint64_t size, const char *lost, const char *copy)
+{
+	int r = copy_file(path, copy);
+
+	if (r == 0)
+		r = files_sync_directory(lost);
+	return r == 0 ? cut_file(path, size) : r;
+}
+
 int wal_give_up(const char *database, const char *lost, const struct wal_report *report)
 {
 	int r = 0;
@@ -591,6 +600,7 @@ int wal_give_up(const char *database, const char *lost, const struct wal_report 
 		return r;
 	if (g_mkdir(lost, 0700) < 0 && errno != EEXIST)
 		return -errno;
+	r = files_sync_above(lost);
 	/* The last first: should this be interrupted, what is left still begins with the
 	 * damage. */
 	for (guint i = numbers->len; r == 0 && i-- > 0;) {
@@ -604,11 +614,8 @@ int wal_give_up(const char *database, const char *lost, const struct wal_report 
 			r = rename(from, to) < 0 ? -errno : 0;
 			continue;
 		}
-		if (report->offset == UINT64_MAX)
-			continue;
-		r = copy_file(from, to);
-		if (r == 0)
-			r = cut_file(from, report->offset);
+		if (report->offset != UINT64_MAX)
+			r = cut_and_keep(from, report->offset, lost, to);
 	}
 	if (r == 0)
 		r = files_sync_directory(lost);

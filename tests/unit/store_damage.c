@@ -244,6 +244,26 @@ static uint64_t refused_after(void)
 	return g_ascii_strtoull(words + strlen("up to revision "), NULL, 10);
 }
 
+IN_BOTH(what_is_lost_is_kept_durably_before_anything_is_cut)
+{
+	g_autofree char *whole = NULL, *wal = NULL, *message = NULL;
+	g_autofree char *made = g_strdup_printf("\n%s with lost\n", path);
+	g_autofree char *kept = g_strdup_printf("\n%s/lost\ncut\n", path);
+	struct store *store = NULL;
+	const char *cut, *above;
+	gsize size;
+
+	leave_store(30, &whole, &wal, &size);
+	flip_byte(wal, size / 2);
+	synced = g_string_new("\n");
+	cr_assert_eq(try_accept(&store, &message), 0, "%s", message);
+	cut = strstr(synced->str, kept);
+	above = strstr(synced->str, made);
+	cr_expect(above && cut && above < cut, "synced:%s", synced->str);
+	store_close(store);
+	g_string_free(g_steal_pointer(&synced), TRUE);
+}
+
 IN_BOTH(a_loss_that_is_accepted_is_logged_and_leaves_a_prefix)
 {
 	g_autofree char *whole = NULL;

@@ -448,28 +448,39 @@ static char *file_path(const char *database, uint64_t number)
 	return g_build_filename(database, name, NULL);
 }
 
+/* The bytes of a file, which the caller frees. Not mapped: what a disk cannot read would then be
+ * a signal. -EIO, which was said; -ENOMEM. */
+static int read_file(const char *path, char **ret_bytes, gsize *ret_size)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (g_file_get_contents(path, ret_bytes, ret_size, &error))
+		return 0;
+	if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM))
+		return -ENOMEM;
+	g_warning("store: cannot read '%s': %s", path, error->message);
+	return -EIO;
+}
+
 /* Updates *report; state WAL_WHOLE: the next file is to be looked at. */
 static int examine_file(const char *database, uint64_t number, bool thorough,
 			struct progress *progress, struct wal_report *report)
 {
 	g_autofree char *path = file_path(database, number);
-	g_autoptr(GError) error = NULL;
-	GMappedFile *file = g_mapped_file_new(path, FALSE, &error);
+	g_autofree char *bytes = NULL;
 	struct reading reading = { .thorough = thorough };
 	size_t offset = 0;
+	int r;
 
-	if (!file) {
-		g_warning("store: cannot read '%s': %s", path, error->message);
-		return -EIO;
-	}
-	reading.bytes = (const guint8 *)g_mapped_file_get_contents(file);
-	reading.size = g_mapped_file_get_length(file);
+	r = read_file(path, &bytes, &reading.size);
+	if (r < 0)
+		return r;
+	reading.bytes = (const guint8 *)bytes;
 	reading.end = find_end(&reading);
 	report->state = examine_bytes(&reading, progress, &offset);
 	report->number = number;
 	report->offset = offset;
 	report->revision = progress->revision;
-	g_mapped_file_unref(file);
 	return 0;
 }
 
@@ -566,19 +577,19 @@ int wal_forgive(const char *database, const struct wal_report *report)
 static int copy_file(const char *from, const char *to)
 {
 	g_autoptr(GError) error = NULL;
-	GMappedFile *file = g_mapped_file_new(from, FALSE, &error);
-	bool copied;
+	g_autofree char *bytes = NULL;
+	gsize size;
+	int r;
 
-	copied = file && g_file_set_contents_full(to, g_mapped_file_get_contents(file),
-						  (gssize)g_mapped_file_get_length(file),
-						  G_FILE_SET_CONTENTS_CONSISTENT |
-							  G_FILE_SET_CONTENTS_DURABLE,
-						  0600, &error);
-	if (file)
-		g_mapped_file_unref(file);
-	if (!copied)
-		g_warning("store: cannot copy '%s' to '%s': %s", from, to, error->message);
-	return copied ? 0 : -EIO;
+	r = read_file(from, &bytes, &size);
+	if (r < 0)
+		return r;
+	if (g_file_set_contents_full(to, bytes, (gssize)size,
+				     G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+				     0600, &error))
+		return 0;
+	g_warning("store: cannot copy '%s' to '%s': %s", from, to, error->message);
+	return -EIO;
 }
 
 /* Its copy is in `lost` durably before anything is cut off. */

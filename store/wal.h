@@ -34,7 +34,8 @@ struct wal_report {
 
 /* Looks at the log in the directory `database`, at the files with numbers below `before`.
  * `thorough`: checks every checksum; otherwise only those that matter for what RocksDB would
- * not find, as long as all seems whole. -errno: a file cannot be read. */
+ * not find, as long as all seems whole. -EIO: a file cannot be read, which was said; -ENOMEM:
+ * not at once. */
 int wal_examine(const char *database, bool thorough, uint64_t before, struct wal_report *ret);
 
 /* Cuts off what is behind a torn end. -errno. */

@@ -180,6 +180,17 @@ IN_BOTH(a_last_group_with_parts_missing_is_forgiven)
 	expect_refused(-EUCLEAN, "--accept-loss");
 }
 
+/* Reading at its beginning fails, as where a disk has a sector that it cannot read. */
+Test(store_damage, a_log_that_cannot_be_read_is_refused)
+{
+	g_autofree char *link = NULL;
+
+	create();
+	link = g_build_filename(path, "db", "999999.log", NULL);
+	cr_assert_eq(symlink("/proc/self/mem", link), 0);
+	expect_refused(-EIO, "': Input/output error");
+}
+
 /* ---- Accepting a loss ----------------------------------------------------------- */
 
 static int try_accept(struct store **ret, char **ret_message)

@@ -15,6 +15,8 @@
 #include "store/wal.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NOTE_NAME "accepted-loss"
@@ -113,6 +115,28 @@ static bool is_whole(const struct local *local)
 
 /* ---- The line in the log -------------------------------------------------------- */
 
+static char *make_message(uint64_t lost_after, const char *why)
+{
+	return g_strdup_printf("mount --accept-loss: what was committed after revision "
+			       "%" G_GUINT64_FORMAT " is lost: %s",
+			       lost_after, why);
+}
+
+/* True when the newest commit is that loss: who logged it did not come to remove the note. An
+ * earlier loss may read the same, but is older than the note. */
+static bool is_logged(struct local *local, const char *note, const char *why)
+{
+	g_autofree char *message = make_message(local->revision - 1, why);
+	g_autoptr(log_entry) last = NULL;
+	struct stat status;
+	int64_t noted_ns;
+
+	if (stat(note, &status) < 0 || log_reader_get(local, local->revision, &last) < 0)
+		return false;
+	noted_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+	return last->time_ns >= noted_ns && strcmp(last->message, message) == 0;
+}
+
 static struct log_entry *make_commit(const struct local *local, const struct log_entry *last,
 				     const char *why)
 {
@@ -126,9 +150,7 @@ static struct log_entry *make_commit(const struct local *local, const struct log
 	commit->pid = getpid();
 	commit->id = g_strdup("");
 	commit->command = g_strdup("commitfs");
-	commit->message = g_strdup_printf("mount --accept-loss: what was committed after revision "
-					  "%" G_GUINT64_FORMAT " is lost: %s",
-					  local->revision, why);
+	commit->message = make_message(local->revision, why);
 	log_place_next(&place, commit);
 	return commit;
 }
@@ -182,7 +204,7 @@ int loss_finish(struct local *local, char **ret_message)
 					       local->path);
 		return -EUCLEAN;
 	}
-	r = log_loss(local, why);
+	r = is_logged(local, note, why) ? 0 : log_loss(local, why);
 	if (r == 0 && unlink(note) < 0)
 		r = -errno;
 	/* A note that came back would have the next opening log a loss that was none. */

@@ -275,6 +275,47 @@ IN_BOTH(what_is_lost_is_kept_durably_before_anything_is_cut)
 	g_string_free(g_steal_pointer(&synced), TRUE);
 }
 
+/* `age_s`: of the note, when the store is opened. */
+static uint64_t open_with_note(const char *note, const char *why, int age_s)
+{
+	const struct timespec when = { .tv_sec = time(NULL) - age_s };
+	const struct timespec times[2] = { when, when };
+	struct store *store;
+	uint64_t revision;
+
+	cr_assert(g_file_set_contents(note, why, -1, NULL));
+	cr_assert_eq(utimensat(AT_FDCWD, note, times, 0), 0);
+	store = open_store();
+	revision = store_revision(store);
+	store_close(store);
+	cr_expect_neq(access(note, F_OK), 0);
+	return revision;
+}
+
+/* Killed when the loss was logged, and its note not removed. */
+IN_BOTH(a_loss_is_logged_once)
+{
+	g_autofree char *whole = NULL, *wal = NULL, *message = NULL;
+	g_autofree char *note = g_build_filename(path, "accepted-loss", NULL);
+	struct log_entry *entry = NULL;
+	struct store *store = NULL;
+	uint64_t revision;
+	const char *why;
+	gsize size;
+
+	leave_store(30, &whole, &wal, &size);
+	flip_byte(wal, size / 2);
+	cr_assert_eq(try_accept(&store, &message), 0, "%s", message);
+	revision = store_revision(store);
+	cr_assert_eq(store_log(store, revision, &entry), 0);
+	store_close(store);
+	why = strstr(entry->message, "is lost: ") + strlen("is lost: ");
+	cr_expect_eq(open_with_note(note, why, 60), revision);
+	/* Another one, of the same reason. */
+	cr_expect_eq(open_with_note(note, why, -60), revision + 1);
+	log_entry_free(entry);
+}
+
 IN_BOTH(a_loss_that_is_accepted_is_logged_and_leaves_a_prefix)
 {
 	g_autofree char *whole = NULL;

@@ -375,8 +375,16 @@ static int add_purge(const char *key, size_t key_size, const char *bytes, size_t
 	return 0;
 }
 
+static int is_damaged(int error, const char *what, const char **ret_damaged)
+{
+	if (error != -EIO)
+		return error;
+	*ret_damaged = what;
+	return -EUCLEAN;
+}
+
 /* What was not finished when the store was last open. */
-static int take_up(struct compactor *compactor)
+static int take_up(struct compactor *compactor, const char **ret_damaged)
 {
 	const struct layout *layout = &compactor->local->layout;
 	uint64_t ignored;
@@ -384,15 +392,20 @@ static int take_up(struct compactor *compactor)
 
 	r = layout_get_number(layout, layout->newest, META_COMPACTING, &ignored);
 	compactor->wanted = r == 0;
-	if (r == 0 || r == -ENOENT)
-		r = layout_list_meta(layout, META_PURGE_PREFIX, add_purge, compactor);
-	if (r == 0)
-		r = reseal_new(compactor->local, &compactor->reseal);
+	if (r < 0 && r != -ENOENT)
+		return is_damaged(r, "its note of a compaction cannot be read", ret_damaged);
+	r = layout_list_meta(layout, META_PURGE_PREFIX, add_purge, compactor);
+	if (r < 0)
+		return is_damaged(r, "its notes of purges cannot be read", ret_damaged);
+	r = reseal_new(compactor->local, &compactor->reseal);
+	if (r < 0)
+		return is_damaged(r, "its note of what has the new key cannot be read",
+				  ret_damaged);
 	tell_resealing(compactor);
-	return r;
+	return 0;
 }
 
-int compactor_start(struct compactor *compactor, struct local *local)
+int compactor_start(struct compactor *compactor, struct local *local, const char **ret_damaged)
 {
 	pthread_condattr_t attributes;
 	int r;
@@ -404,7 +417,7 @@ int compactor_start(struct compactor *compactor, struct local *local)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&compactor->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
-	r = take_up(compactor);
+	r = take_up(compactor, ret_damaged);
 	if (r == 0)
 		r = -pthread_create(&compactor->thread, NULL, run, compactor);
 	compactor->running = r == 0;

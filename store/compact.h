@@ -42,8 +42,9 @@ struct compactor {
 	int64_t reseal_ns;	    /* the thread's: not before this, monotonic */
 };
 
-/* Takes up what was not finished when the store was last open. */
-int compactor_start(struct compactor *compactor, struct local *local);
+/* Takes up what was not finished when the store was last open. -EUCLEAN: *ret_damaged says what
+ * is damaged. */
+int compactor_start(struct compactor *compactor, struct local *local, const char **ret_damaged);
 /* Tells everybody who waits that it was cancelled. */
 void compactor_stop(struct compactor *compactor);
 

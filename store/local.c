@@ -533,12 +533,13 @@ static int read_encrypted(struct local *local, struct tree_sum *ret)
 	return 0;
 }
 
-int local_start(struct local *local)
+int local_start(struct local *local, const char **ret_damaged)
 {
 	struct tree_sum sum = { 0 };
 	struct log_entry last;
 	int r;
 
+	*ret_damaged = "its revision, its log and its tree are not of one commit";
 	r = log_reader_get_numbers(local, local_revision(local), &last);
 	if (r == 0 && local->sealer)
 		r = read_encrypted(local, &sum);
@@ -554,7 +555,7 @@ int local_start(struct local *local)
 	local->committer.sum = sum;
 	r = start_sync(local);
 	if (r == 0)
-		r = compactor_start(&local->compactor, local);
+		r = compactor_start(&local->compactor, local, ret_damaged);
 	if (r < 0) {
 		stop_sync(local);
 		committer_done(&local->committer);

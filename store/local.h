@@ -97,5 +97,5 @@ int local_write_marker(const char *path, uint64_t format);
 void local_free(struct local *local);
 
 /* Starts what runs beside: the head, the committer, the syncing and compacting threads.
- * -EUCLEAN: what an encrypted store has is not of one commit. */
-int local_start(struct local *local);
+ * -EUCLEAN: *ret_damaged says what is damaged. */
+int local_start(struct local *local, const char **ret_damaged);

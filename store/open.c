@@ -42,6 +42,14 @@ static int refuse_errno(char **ret_message, const char *action, const char *path
 				      g_strerror(-error)));
 }
 
+static int refuse_damaged(char **ret_message, const char *path, const char *what)
+{
+	return refuse(ret_message, -EUCLEAN,
+		      g_strdup_printf("cannot open store '%s': damaged: %s; restore it from a "
+				      "backup",
+				      path, what));
+}
+
 /* ---- What is in an empty store -------------------------------------------------- */
 
 static struct record *make_root(int64_t now_ns)
@@ -561,7 +569,11 @@ static int read_meta(struct local *local, char **ret_message)
 	if (r == 0 && format > LAYOUT_FORMAT_NEWEST)
 		return refuse_newer(path, format, ret_message);
 	if (r == 0 && (format == LAYOUT_FORMAT_ENCRYPTED) != (local->sealer != NULL))
-		return refuse_errno(ret_message, "open", path, -EUCLEAN);
+		return refuse_damaged(ret_message, path,
+				      local->sealer ? "its marker says that it is encrypted, its "
+						      "database that it is not" :
+						      "its database says that it is encrypted, "
+						      "its marker that it is not");
 	if (r == 0)
 		r = layout_get_number(layout, layout->newest, META_REVISION, &local->revision);
 	if (r == 0)
@@ -571,10 +583,7 @@ static int read_meta(struct local *local, char **ret_message)
 	if (r == 0)
 		r = snapshot_names_load(local);
 	if (r == -ENOENT)
-		return refuse(ret_message, -EUCLEAN,
-			      g_strdup_printf("cannot open store '%s': damaged: what every store "
-					      "begins with is missing; restore it from a backup",
-					      path));
+		return refuse_damaged(ret_message, path, "what every store begins with is missing");
 	if (r == 0)
 		r = count_opening(local);
 	return r < 0 ? refuse_errno(ret_message, "open", path, r) : 0;
@@ -661,6 +670,7 @@ int local_open(const struct store_options *options, enum layout_mode mode, struc
 
 int store_open(const struct store_options *options, struct store **ret, char **ret_message)
 {
+	const char *damaged;
 	struct local *local;
 	int r;
 
@@ -674,13 +684,9 @@ int store_open(const struct store_options *options, struct store **ret, char **r
 			refuse_errno(ret_message, "open", local->path, r);
 	}
 	if (r == 0) {
-		r = local_start(local);
+		r = local_start(local, &damaged);
 		if (r == -EUCLEAN)
-			refuse(ret_message, r,
-			       g_strdup_printf("cannot open store '%s': damaged: its revision, its "
-					       "log and its tree are not of one commit; restore it "
-					       "from a backup",
-					       local->path));
+			refuse_damaged(ret_message, local->path, damaged);
 		else if (r < 0)
 			refuse_errno(ret_message, "open", local->path, r);
 	}

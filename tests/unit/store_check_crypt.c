@@ -133,7 +133,9 @@ Test(store_check_crypt, how_far_a_change_of_the_key_is_is_checked)
 	cr_assert_eq(local_open(&options, LAYOUT_OPEN, &local, &message), 0, "%s", message);
 	raw_put(&local->layout, FAMILY_META, META_RESEALING, strlen(META_RESEALING), "x", 1);
 	local_free(local);
-	cr_expect_eq(try_key(&secret, secret.key, &secret.store, &message), -EIO);
+	cr_expect_eq(try_key(&secret, secret.key, &secret.store, &message), -EUCLEAN);
+	cr_expect_not_null(strstr(message, "damaged: its note of what has the new key"), "%s",
+			   message);
 	g_free(message);
 	expect_found("meta ");
 }

@@ -472,9 +472,19 @@ static void *lead_in_turn(void *arg)
 
 /* ---- Life ----------------------------------------------------------------------- */
 
-void committer_init(struct committer *committer, struct local *local, const struct log_entry *last)
+static void release(struct committer *committer)
+{
+	queue_done(&committer->queue);
+	cache_free(committer->cache);
+	pthread_cond_destroy(&committer->wake);
+	pthread_cond_destroy(&committer->idle);
+	pthread_mutex_destroy(&committer->lock);
+}
+
+int committer_init(struct committer *committer, struct local *local, const struct log_entry *last)
 {
 	pthread_condattr_t attributes;
+	int r;
 
 	*committer = (struct committer){ .local = local, .log = log_place_after(last) };
 	pthread_mutex_init(&committer->lock, NULL);
@@ -485,8 +495,10 @@ void committer_init(struct committer *committer, struct local *local, const stru
 	pthread_cond_init(&committer->idle, NULL);
 	queue_init(&committer->queue);
 	committer->cache = cache_new();
-	if (pthread_create(&committer->thread, NULL, lead_in_turn, committer) != 0)
-		g_error("cannot start the thread that commits");
+	r = -pthread_create(&committer->thread, NULL, lead_in_turn, committer);
+	if (r < 0)
+		release(committer);
+	return r;
 }
 
 void committer_drain(struct committer *committer)
@@ -505,9 +517,5 @@ void committer_done(struct committer *committer)
 	pthread_mutex_unlock(&committer->lock);
 	pthread_join(committer->thread, NULL);
 	g_assert(!committer->leading);
-	queue_done(&committer->queue);
-	cache_free(committer->cache);
-	pthread_cond_destroy(&committer->wake);
-	pthread_cond_destroy(&committer->idle);
-	pthread_mutex_destroy(&committer->lock);
+	release(committer);
 }

@@ -44,8 +44,9 @@ struct committer {
 	struct store_metrics metrics; /* atomic */
 };
 
-/* `last` is the newest entry of the log, of which the numbers do. */
-void committer_init(struct committer *committer, struct local *local, const struct log_entry *last);
+/* `last` is the newest entry of the log, of which the numbers do. -errno: there is no thread to be
+ * had, and nothing to be done with it. */
+int committer_init(struct committer *committer, struct local *local, const struct log_entry *last);
 void committer_done(struct committer *committer);
 
 /* As store_drain. */

@@ -551,7 +551,9 @@ int local_start(struct local *local, const char **ret_damaged)
 	local->head.place.layout = &local->layout;
 	local->head.place.options = local->layout.newest;
 	local->next_ino = 1;
-	committer_init(&local->committer, local, &last);
+	r = committer_init(&local->committer, local, &last);
+	if (r < 0)
+		return r;
 	local->committer.sum = sum;
 	r = start_sync(local);
 	if (r == 0)

@@ -483,13 +483,12 @@ Test(store_check, every_damage_is_found_by_its_name)
 	}
 }
 
-/* Each problem is reported once; what is missing before an entry far beyond the newest is not. */
+/* A damaged key: nothing is missing between the newest revision and it. */
 Test(store_check, an_entry_of_the_last_number_is_beyond_and_nothing_is_missing)
 {
-	const struct damage damage = { .how = COPY,
-				       .family = FAMILY_LOG,
-				       .revision = NEWEST,
-				       .number = UINT64_MAX };
+	const struct damage damage = {
+		.how = COPY, .family = FAMILY_LOG, .revision = NEWEST, .number = UINT64_MAX
+	};
 	g_autofree char *path = copy_good(), *kinds = NULL;
 	struct store_check_result result;
 

@@ -160,16 +160,10 @@ static void print_problem(const struct store_problem *problem, void *arg)
 	printf("%s: %s\n", problem->kind, problem->text);
 }
 
-static void print_progress(const char *what, void *arg)
-{
-	(void)arg;
-	progress_step(what);
-}
-
 static int verify(const struct options *options, const struct store_key *key,
 		  char *const *arguments)
 {
-	struct store_check_options check = { .problem = print_problem, .checked = print_progress };
+	struct store_check_options check = { .problem = print_problem, .checked = progress_checked };
 	struct store_check_result result;
 	g_autofree char *message = NULL;
 	struct backup backup;
@@ -187,7 +181,7 @@ static int verify(const struct options *options, const struct store_key *key,
 	       backup.id, arguments[0], backup.revision, result.keys, result.versions,
 	       result.commits);
 	if (result.problems)
-		printf(NUMBER " problems\n", result.problems);
+		printf(NUMBER " problem%s\n", result.problems, result.problems == 1 ? "" : "s");
 	else
 		puts("nothing found");
 	return result.problems ? EXIT_FAILED : 0;
@@ -292,7 +286,8 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command backup_command = {
 	.name = "backup",
-	.arguments = "create MNT DIR | list DIR | verify DIR | restore DIR STORE",
+	.arguments = "create [options] MNT DIR | list DIR | verify [options] DIR | "
+		     "restore [options] DIR STORE",
 	.summary = "Save a mounted store, and make stores of what was saved",
 	.description =
 		"'create' copies the store of a mount, as it is at one revision, which is\n"

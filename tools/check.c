@@ -22,12 +22,6 @@ static void print_problem(const struct store_problem *problem, void *arg)
 	printf("%s: %s%s\n", problem->kind, problem->text, note);
 }
 
-static void print_progress(const char *what, void *arg)
-{
-	(void)arg;
-	progress_step(what);
-}
-
 static int print_summary(const char *store, const struct store_check_result *result)
 {
 	printf("commitfs: checked '%s' up to revision " NUMBER ": " NUMBER " keys, " NUMBER
@@ -37,7 +31,7 @@ static int print_summary(const char *store, const struct store_check_result *res
 		puts("nothing found");
 		return 0;
 	}
-	printf(NUMBER " problems", result->problems);
+	printf(NUMBER " problem%s", result->problems, result->problems == 1 ? "" : "s");
 	if (result->repaired)
 		printf(", " NUMBER " of them repaired; check it once more", result->repaired);
 	else if (result->repairable)
@@ -54,7 +48,7 @@ static int check(const char *store, bool repair, const struct store_key *key)
 {
 	struct store_check_options options = { .repair = repair,
 					       .problem = print_problem,
-					       .checked = print_progress };
+					       .checked = progress_checked };
 	struct store_check_result result;
 	g_autofree char *message = NULL;
 	int r;
@@ -97,7 +91,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command check_command = {
 	.name = "check",
-	.arguments = "STORE",
+	.arguments = "[options] STORE",
 	.summary = "Look for damage in a store that is not mounted",
 	.description =
 		"Reads everything in the store and looks whether it agrees: checksums, each\n"

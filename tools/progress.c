@@ -15,6 +15,12 @@ void progress_step(const char *what)
 		shown = fprintf(stderr, "\rcommitfs: %lu %s", steps, what);
 }
 
+void progress_checked(const char *what, void *arg)
+{
+	(void)arg;
+	progress_step(what);
+}
+
 void progress_end(void)
 {
 	if (shown > 0)

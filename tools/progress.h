@@ -4,6 +4,8 @@
 
 /* One more of `what` (plural) is done. */
 void progress_step(const char *what);
+/* The same for who wants a store_checked_fn. */
+void progress_checked(const char *what, void *arg);
 
 /* Takes the line away, before something else is printed, and begins to count anew. */
 void progress_end(void);

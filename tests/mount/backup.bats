@@ -46,7 +46,7 @@ create() {
 	rm "$R/db/CURRENT"
 	run -1 "$COMMITFS" check "$R"
 	like "$output" "^not-openable: cannot open store"
-	like "$output" "1 problems; for the others restore a backup"
+	like "$output" "1 problem; for the others restore a backup"
 }
 
 @test "a backup made while others commit is the tree of the revision that it says" {

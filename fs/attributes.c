@@ -244,9 +244,15 @@ void tree_readlink(struct fs *fs, fuse_req_t req, struct node *node)
 
 /* ---- Changing ------------------------------------------------------------------- */
 
+/* A time that 64 bits do not reach becomes the last one they do, as on other filesystems. */
 static int64_t time_ns(const struct timespec *time)
 {
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+	int64_t ns;
+
+	if (__builtin_mul_overflow(time->tv_sec, INT64_C(1000000000), &ns) ||
+	    __builtin_add_overflow(ns, time->tv_nsec, &ns))
+		return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
 }
 
 static struct attributes changes_of(const struct stat *attributes, int to_set)

@@ -181,14 +181,16 @@ static uint32_t read_mode(struct parse *parse)
 	return (uint32_t)mode;
 }
 
+/* As far as nanoseconds of 64 bits reach: what a store keeps, 1677 to 2262. */
 static struct timespec read_time(struct parse *parse)
 {
 	g_auto(GStrv) parts = g_strsplit(read_string(parse, "mtime"), ".", 2);
 	guint64 rest = 0;
+	const gint64 most = G_MAXINT64 / 1000000000;
 	gint64 seconds = 0;
 
 	if (g_strv_length(parts) != 2 || strlen(parts[1]) != 9 ||
-	    !g_ascii_string_to_signed(parts[0], 10, -9000000000, 9000000000, &seconds, NULL) ||
+	    !g_ascii_string_to_signed(parts[0], 10, -most - 1, most, &seconds, NULL) ||
 	    !g_ascii_string_to_unsigned(parts[1], 10, 0, 999999999, &rest, NULL))
 		complain(parse, g_strdup("\"mtime\" is no time as SECONDS.NANOSECONDS"));
 	return (struct timespec){ .tv_sec = seconds, .tv_nsec = (long)rest };

@@ -54,8 +54,8 @@ make_tree() {
 	chown 77:88 "$1/b" "$1/a/nothing"
 	chown -h 1234567890:4294967294 "$1/dangling" 2>/dev/null || chown -h 123:456 "$1/dangling"
 	touch -d '2001-02-03 04:05:06.123456789' "$1/a/text" "$1/b/c"
-	touch -d '1960-01-01 00:00:00.25 UTC' "$1/a/bin"
-	touch -h -d '2030-01-01' "$1/a/link"
+	touch -d '1677-09-21 00:12:43.25 UTC' "$1/a/bin"
+	touch -h -d '2262-04-11 23:47:16.75 UTC' "$1/a/link"
 }
 
 @test "what is exported and imported elsewhere is exported the same again" {

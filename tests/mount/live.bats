@@ -108,6 +108,10 @@ teardown() { end_processes; }
 	chown "$USER_A:$USER_B" "$K/a"
 	touch -d '2001-02-03 04:05:06.123456789 UTC' "$K/a"
 	expect "0640 $USER_A $USER_B 981173106.123456789 2" stat "$K/a" mode,uid,gid,mtime,size
+	touch -d '2300-01-01 UTC' "$K/a"
+	expect 9223372036.854775807 stat "$K/a" mtime
+	touch -d '1600-01-01 UTC' "$K/a"
+	expect -9223372037.145224192 stat "$K/a" mtime
 	mkdir "$K/d"
 	chmod 711 "$K/d"
 	chown "$USER_A" "$K/d"

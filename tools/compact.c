@@ -11,17 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static uint64_t number_of(const char *text, const char *name)
-{
-	g_autofree char *value = mount_status_get(text, name);
-
-	return value ? g_ascii_strtoull(value, NULL, 10) : 0;
-}
-
 static void print_progress(const char *text, bool *waits)
 {
-	uint64_t held = number_of(text, "held_snapshots");
-	uint64_t read = number_of(text, "records_read"), total = number_of(text, "records_total");
+	uint64_t held = mount_status_get_number(text, "held_snapshots");
+	uint64_t read = mount_status_get_number(text, "records_read");
+	uint64_t total = mount_status_get_number(text, "records_total");
 
 	if (isatty(STDERR_FILENO) && total > 0)
 		fprintf(stderr, "\rcommitfs: %3u %%", (unsigned)(100 * MIN(read, total) / total));
@@ -44,7 +38,7 @@ static int follow(int fd, GString *text)
 	for (;;) {
 		g_string_truncate(text, 0);
 		r = mount_file_read(fd, text);
-		if (r < 0 || number_of(text->str, "running") == 0)
+		if (r < 0 || mount_status_get_number(text->str, "running") == 0)
 			break;
 		print_progress(text->str, &waits);
 		if (poll(&wait, 1, -1) < 0 && errno != EINTR)
@@ -79,7 +73,8 @@ static int finish(const char *text, const char *done)
 				    error);
 	printf("commitfs: %s; the oldest revision is %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT
 	       " MiB on disk\n",
-	       done, number_of(text, "oldest_revision"), number_of(text, "disk_bytes") >> 20);
+	       done, mount_status_get_number(text, "oldest_revision"),
+	       mount_status_get_number(text, "disk_bytes") >> 20);
 	return 0;
 }
 

@@ -21,13 +21,6 @@ struct export
 	char *failed; /* where; NULL: nowhere */
 };
 
-static uint64_t number_of(const char *text, const char *name)
-{
-	g_autofree char *value = mount_status_get(text, name);
-
-	return value ? g_ascii_strtoull(value, NULL, 10) : 0;
-}
-
 /* What only the store knows of it. */
 static int read_revisions(struct export *export, struct export_line *line)
 {
@@ -40,9 +33,9 @@ static int read_revisions(struct export *export, struct export_line *line)
 	g_string_truncate(text, 0);
 	if (r == 0)
 		r = mount_file_read(export->record, text);
-	line->create_revision = number_of(text->str, "create_revision");
-	line->mod_revision = number_of(text->str, "mod_revision");
-	line->version = number_of(text->str, "version");
+	line->create_revision = mount_status_get_number(text->str, "create_revision");
+	line->mod_revision = mount_status_get_number(text->str, "mod_revision");
+	line->version = mount_status_get_number(text->str, "version");
 	return r;
 }
 

@@ -129,3 +129,10 @@ char *mount_status_get(const char *text, const char *name)
 			return g_strdup(g_strstrip(*line + length));
 	return NULL;
 }
+
+uint64_t mount_status_get_number(const char *text, const char *name)
+{
+	g_autofree char *value = mount_status_get(text, name);
+
+	return value ? g_ascii_strtoull(value, NULL, 10) : 0;
+}

@@ -10,3 +10,6 @@ int mount_status_read(const struct mount *mount, GString **ret);
 
 /* The value of the line `name`, or NULL. Caller frees. */
 char *mount_status_get(const char *text, const char *name);
+
+/* The same of a number; 0 when there is none. */
+uint64_t mount_status_get_number(const char *text, const char *name);

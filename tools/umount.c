@@ -14,13 +14,6 @@
 
 #define CLOSE_TIMEOUT_MS (60 * 1000)
 
-static int64_t get_number(const char *status, const char *name)
-{
-	g_autofree char *number = mount_status_get(status, name);
-
-	return number == NULL ? 0 : g_ascii_strtoll(number, NULL, 10);
-}
-
 /* A handle on the process that serves `mount`, or -1 when it is not known. Made before the
  * unmount: afterwards the number may be another's. */
 static int open_daemon(const struct mount *mount, int64_t *ret_scratch_files)
@@ -31,8 +24,8 @@ static int open_daemon(const struct mount *mount, int64_t *ret_scratch_files)
 	*ret_scratch_files = 0;
 	if (mount_status_read(mount, &text) < 0)
 		return -1;
-	*ret_scratch_files = get_number(text->str, "scratch_files");
-	pid = (pid_t)get_number(text->str, "pid");
+	*ret_scratch_files = (int64_t)mount_status_get_number(text->str, "scratch_files");
+	pid = (pid_t)mount_status_get_number(text->str, "pid");
 	return pid > 0 ? pidfd_open(pid, 0) : -1;
 }
 

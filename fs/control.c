@@ -484,9 +484,9 @@ static int text_of(struct handle *handle, fuse_req_t req, GBytes **ret)
 		return -ESTALE;
 	if (handle->node->txn)
 		provisional_settle_txn(handle->fs, handle->node->txn, NULL);
-	/* All but this grow with what a transaction did, or look at the disk or at ancestors of
-	 * the caller. */
-	if (control->text != text_revision)
+	/* All but these grow with what a transaction did, or look at the disk or at ancestors of
+	 * the caller; a record is found as a key is. */
+	if (control->text != text_revision && control->text != text_record)
 		loop_step_down();
 	if (control->text)
 		r = control->text(handle, req, &text);

@@ -24,19 +24,24 @@ struct export
 /* What only the store knows of it. */
 static int read_revisions(struct export *export, struct export_line *line)
 {
-	g_autoptr(GString) text = g_string_new(NULL);
+	g_autoptr(GString) question = g_string_new(NULL);
+	char text[512]; /* six short lines, which come at once */
+	ssize_t count;
 	int r;
 
-	g_string_append_printf(text, "%" G_GUINT64_FORMAT " ", export->revision);
-	text_append_escaped(text, line->path);
-	r = mount_file_write(export->record, text->str);
-	g_string_truncate(text, 0);
-	if (r == 0)
-		r = mount_file_read(export->record, text);
-	line->create_revision = mount_status_get_number(text->str, "create_revision");
-	line->mod_revision = mount_status_get_number(text->str, "mod_revision");
-	line->version = mount_status_get_number(text->str, "version");
-	return r;
+	g_string_append_printf(question, "%" G_GUINT64_FORMAT " ", export->revision);
+	text_append_escaped(question, line->path);
+	r = mount_file_write(export->record, question->str);
+	if (r < 0)
+		return r;
+	count = pread(export->record, text, sizeof(text) - 1, 0);
+	if (count < 0)
+		return -errno;
+	text[count] = '\0';
+	line->create_revision = mount_status_get_number(text, "create_revision");
+	line->mod_revision = mount_status_get_number(text, "mod_revision");
+	line->version = mount_status_get_number(text, "version");
+	return 0;
 }
 
 static int read_value(const char *path, GBytes **ret)

@@ -205,14 +205,14 @@ static int import_line(struct import *import, const char *view, size_t size)
 {
 	struct export_line line = { 0 };
 	g_autofree char *error = NULL;
-	int r, exit_code;
+	int r;
 
 	if (!export_line_parse(import->text, size, &line, &error))
 		return fail_line(import, NULL, error);
 	r = make_key(import, view, &line);
 	if (r < 0 && !is_of_all(r)) {
-		exit_code = fail_line(import, line.path, explain(r));
-		r = r == -EIO || r == -EROFS ? EXIT_STORE : exit_code;
+		fail_line(import, line.path, explain(r));
+		r = mount_file_exit_code(r);
 	}
 	export_line_clear(&line);
 	import->keys++;

@@ -87,20 +87,29 @@ int mount_file_fail_key(const char *action, const char *key)
 		key);
 }
 
+int mount_file_exit_code(int error)
+{
+	switch (error) {
+	case -ENOTCONN:
+	case -ECONNABORTED:
+		return EXIT_NO_MOUNT;
+	case -EIO:
+	case -EROFS:
+	case -ENOSPC:
+		return EXIT_STORE;
+	default:
+		return EXIT_FAILED;
+	}
+}
+
 int mount_file_fail(int error, const char *format, ...)
 {
 	g_autofree char *action = NULL;
 	va_list args;
-	int exit_code = EXIT_FAILED;
 
 	va_start(args, format);
 	action = g_strdup_vprintf(format, args);
 	va_end(args);
-	if (error == -ENOTCONN || error == -ECONNABORTED)
-		exit_code = EXIT_NO_MOUNT;
-	else if (error == -EIO || error == -EROFS || error == -ENOSPC)
-		exit_code = EXIT_STORE;
-	else if (error == -EINVAL)
-		exit_code = EXIT_USAGE;
-	return command_fail(exit_code, "cannot %s: %s", action, reason(error));
+	return command_fail(error == -EINVAL ? EXIT_USAGE : mount_file_exit_code(error),
+			    "cannot %s: %s", action, reason(error));
 }

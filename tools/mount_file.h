@@ -21,6 +21,9 @@ int mount_file_read(int fd, GString *out);
  * on, as a stream of lines. */
 int mount_file_watch(const struct mount *mount, const char *prefix, uint64_t from, FILE **ret);
 
+/* The exit code for an error of a call on the mount. */
+int mount_file_exit_code(int error);
+
 /* Prints `cannot ACTION: ` with the reason, and gives the exit code for it. */
 int mount_file_fail(int error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 

@@ -45,8 +45,19 @@ static int fail_in_txn(const struct txn_directory *txn, const char *action, int 
 				    "try again later",
 				    action, conflict, MAX_TRIES);
 	}
-	return command_fail(error == -EIO || error == -EROFS ? EXIT_STORE : EXIT_FAILED,
-			    "cannot %s: %s", action, explained);
+	return command_fail(mount_file_exit_code(error), "cannot %s: %s", action, explained);
+}
+
+static int fail_at(const struct txn_directory *txn, const char *action, const char *path,
+		   int error)
+{
+	if (g_str_has_prefix(path, txn->keys)) {
+		path += strlen(txn->keys);
+		path = *path ? path + 1 : "/";
+	}
+	return command_fail(mount_file_exit_code(error), "cannot %s: '%s': %s", action, path,
+			    error == -ENODATA ? "its value of then was purged" :
+						g_strerror(-error));
 }
 
 /* -ECANCELED: others have committed meanwhile. */
@@ -60,10 +71,7 @@ static int try_once(const struct txn_directory *txn, const char *action, const c
 	if (r > 0 || r == -ECANCELED)
 		return r;
 	if (r < 0 && path != NULL)
-		return command_fail(
-			EXIT_FAILED, "cannot %s: '%s': %s", action,
-			g_str_has_prefix(path, txn->keys) ? path + strlen(txn->keys) + 1 : path,
-			r == -ENODATA ? "its value of then was purged" : g_strerror(-r));
+		return fail_at(txn, action, path, r);
 	if (r == 0 && !has_writes(txn)) {
 		puts("commitfs: there is nothing to change: no commit was made");
 		return 0;

@@ -737,3 +737,17 @@ fill_disk() {
 	umount -l "$point"
 	is "$status" 0
 }
+
+@test "a restore during which the daemon dies says that the mount is gone" {
+	local status=0
+	own_store
+	"$COMMITFS" run "$MNT" -c 'seq 3000 | xargs touch' >/dev/null
+	"$COMMITFS" run "$MNT" -c 'seq 3000 | xargs rm' >/dev/null
+	"$COMMITFS" restore "$MNT" 2 >/dev/null 2>"$BASE/errors" 3>&- &
+	PROCESS_PID[restore]=$!
+	eventually 10 sh -c 'grep -q "^writes [1-9]" "$1"/txn/*/status' - "$MNT" 2>/dev/null
+	kill -9 "$DAEMON"
+	wait "${PROCESS_PID[restore]}" || status=$?
+	is $status 69
+	like "$(cat "$BASE/errors")" "cannot restore '.*: '[0-9]*': "
+}

@@ -2,6 +2,7 @@
 #include "tools/command.h"
 #include "tools/export_line.h"
 #include "tools/mount_file.h"
+#include "tools/mount_status.h"
 #include "tools/path_copy.h"
 #include "tools/progress.h"
 #include "tools/undo.h"
@@ -11,9 +12,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Ten times a value of the default limit with all of it escaped; a mount that allows values of
- * hundreds of MiB can export longer ones. */
-#define LINE_MAX_BYTES ((size_t)1 << 30)
+/* A byte becomes six at most (\u0001), and all but the value is short: a path of 4,000 bytes
+ * and some numbers. */
+#define LINE_MAX_BYTES(value_bytes) (6 * (value_bytes) + 65536)
+
+/* Longer lines than those of the largest value by default are not read where the mount allows
+ * smaller ones; up to there a value that is too large is told by its key. */
+#define VALUE_MIN_BYTES ((uint64_t)16 << 20)
 
 struct import {
 	const char *name; /* of the input, for messages */
@@ -21,8 +26,9 @@ struct import {
 	gboolean replace;
 	gint64 batch_keys; /* so many keys a commit; 0: all */
 	struct export_head head;
-	char *text; /* of the line read last, of getline(3) */
-	size_t room;
+	char *text;	 /* of the line read last */
+	size_t room;	 /* in it */
+	size_t max_room; /* what export writes of the largest value the mount allows */
 	uint64_t number; /* of that line, from 1 */
 	uint64_t keys;	 /* made so far */
 
@@ -161,20 +167,46 @@ static int make_key(const struct import *import, const char *view, const struct 
 
 /* ---- The lines ------------------------------------------------------------------ */
 
+static int grow_text(struct import *import)
+{
+	size_t room = MIN(MAX(2 * import->room, 4096), import->max_room);
+	char *text;
+
+	if (import->room == import->max_room)
+		return fail_line(import, NULL,
+				 "it is longer than any with a value that the mount allows; see "
+				 "its --max-value");
+	text = g_try_realloc(import->text, room);
+	if (text == NULL)
+		return -ENOMEM;
+	import->text = text;
+	import->room = room;
+	return 0;
+}
+
 /* 1: there is one, in import->text of *ret_size. 0: the input ends. */
 static int read_line(struct import *import, size_t *ret_size)
 {
-	ssize_t size;
+	size_t size = 0;
+	int c, r;
 
-	errno = 0;
-	size = getline(&import->text, &import->room, import->input);
-	if (size < 0)
-		return -errno;
 	import->number++;
-	if ((size_t)size > LINE_MAX_BYTES)
-		return fail_line(import, NULL, "it is too long");
-	*ret_size = (size_t)size;
-	return 1;
+	do {
+		errno = 0;
+		c = getc_unlocked(import->input);
+		if (c == EOF)
+			break;
+		r = size == import->room ? grow_text(import) : 0;
+		if (r != 0)
+			return r;
+		import->text[size++] = (char)c;
+	} while (c != '\n');
+	if (ferror(import->input))
+		return -errno;
+	if (size == 0)
+		import->number--;
+	*ret_size = size;
+	return size > 0;
 }
 
 /* It is not the line that is at fault, but the transaction or the mount. */
@@ -341,6 +373,18 @@ static int import_all(struct import *import, const struct mount *mount)
 	return r;
 }
 
+static int read_limit(struct import *import, const struct mount *mount)
+{
+	g_autoptr(GString) status = NULL;
+	int r = mount_status_read(mount, &status);
+
+	if (r < 0)
+		return mount_file_fail(r, "read the limits of '%s'", mount->point);
+	import->max_room = LINE_MAX_BYTES(
+		MAX(mount_status_get_number(status->str, "max_value_bytes"), VALUE_MIN_BYTES));
+	return 0;
+}
+
 static int import_from(struct import *import, const char *path, const char *point)
 {
 	g_autoptr(mount) mount = mounts_find_commitfs(point, "import to");
@@ -349,6 +393,9 @@ static int import_from(struct import *import, const char *path, const char *poin
 	if (mount == NULL)
 		return EXIT_NO_MOUNT;
 	umask(0);
+	r = read_limit(import, mount);
+	if (r != 0)
+		return r;
 	r = open_input(import, path);
 	if (r < 0)
 		r = fail_to_read(import, r);
@@ -356,7 +403,7 @@ static int import_from(struct import *import, const char *path, const char *poin
 		r = check_input(import);
 	if (r == 0)
 		r = import_all(import, mount);
-	free(import->text);
+	g_free(import->text);
 	close_input(import);
 	return r;
 }

@@ -196,3 +196,21 @@ refuse() {
 	"$COMMITFS" export "$OTHER" >"$BASE/two"
 	facts "$BASE/two" | cmp - <(facts "$BASE/one")
 }
+
+@test "the longest line of a mount is taken, and of a longer one no more is read" {
+	mount_other --max-value=32M
+	head -c 33554432 /dev/zero | tr '\0' '\1' >"$OTHER/keys/k"
+	"$COMMITFS" export "$OTHER" >"$BASE/two"
+	rm "$OTHER/keys/k"
+	"$COMMITFS" import "$OTHER" "$BASE/two" >/dev/null
+	is "$(tr -d '\1' <"$OTHER/keys/k" | wc -c)" 0
+	size_is "$OTHER/keys/k" 33554432
+	head -n 1 "$BASE/two" >"$BASE/bad"
+	truncate -s 2G "$BASE/bad"
+	run -64 "$PYTHON" -c 'import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:]).returncode
+print("memory", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)' "$COMMITFS" import "$OTHER" "$BASE/bad"
+	like "$output" "line 2: it is longer than any with a value that the mount allows"
+	[ "$(sed -n 's/^memory //p' <<<"$output")" -lt 1048576 ]
+}

@@ -131,7 +131,7 @@ of_file() {
 	LONG=(ex -sNu NONE -i NONE -c 'set nowritebackup' -c '%d' -c 'call setline(1, repeat("x", 8000))' -c 'w!' -c 'q')
 	SAYS='' outcomes ex -sNu NONE -i NONE -c 'set nowritebackup' -c '%d' -c 'call setline(1, "message")' -c 'w!' -c 'q'
 }
-@test "emacs -batch" {
+@test "emacs -batch writes to commit" {
 	needs emacs
 	LONG=(emacs -Q --batch --eval '(write-region (make-string 8000 ?x) nil (pop command-line-args-left))')
 	outcomes emacs -Q --batch --eval '(write-region "message\n" nil (pop command-line-args-left))'
@@ -146,7 +146,7 @@ of_file() {
 		outcomes sh -c "$awk"' "BEGIN { print \"message\" > \"$0\"; exit close(\"$0\") != 0 }"'
 	done
 }
-@test "go" {
+@test "go writes to commit" {
 	go_program write <<-'GO'
 	package main
 
@@ -170,7 +170,7 @@ of_file() {
 	LONG=(perl -e 'open F, q(>), $ARGV[0] or die $!; print F q(x) x 8000; close F or die $!')
 	outcomes perl -e 'open F, q(>), $ARGV[0] or die $!; print F q(message); close F or die $!'
 }
-@test "python" {
+@test "python writes to commit" {
 	LONG=("$PYTHON" -c '
 import sys
 with open(sys.argv[1], "w") as f: f.write("x" * 8000)')
@@ -178,23 +178,23 @@ with open(sys.argv[1], "w") as f: f.write("x" * 8000)')
 import sys
 with open(sys.argv[1], "w") as f: f.write("message\n")'
 }
-@test "ruby" {
+@test "ruby writes to commit" {
 	needs ruby
 	LONG=(ruby -e 'File.write(ARGV[0], "x" * 8000)')
 	outcomes ruby -e 'File.write(ARGV[0], "message")'
 }
-@test "node" {
+@test "node writes to commit" {
 	needs node
 	LONG=(node -e 'require("fs").writeFileSync(process.argv[1], "x".repeat(8000))')
 	outcomes node -e 'require("fs").writeFileSync(process.argv[1], "message")'
 }
-@test "php" {
+@test "php writes to commit" {
 	needs php
 	local code='if (@file_put_contents($argv[1], $s) !== strlen($s)) { fwrite(STDERR, error_get_last()["message"]); exit(1); }'
 	LONG=(php -r "\$s = str_repeat('x', 8000); $code")
 	outcomes php -r "\$s = 'message'; $code"
 }
-@test "tcl" {
+@test "tcl writes to commit" {
 	needs tclsh
 	echo 'set h [open [lindex $argv 0] w]; puts $h message; close $h' >"$BASE/m.tcl"
 	echo 'set h [open [lindex $argv 0] w]; puts $h [string repeat x 8000]; close $h' >"$BASE/l.tcl"

@@ -405,9 +405,11 @@ user_mount() {
 	mount_encrypted
 }
 
-# What has the key now, by trying: prints key or other.
+# What has the key now, by trying: prints key or other. Of a process that was killed, threads
+# that are in the disk hold the store for a moment more.
 key_now() {
 	local key
+	eventually 20 flock -n "$STORE/commitfs-store" true
 	for key in key other; do
 		if "$COMMITFS" mount --key-file="$BASE/$key" "$STORE" "$MNT" >/dev/null 2>&1 3>&-; then
 			echo $key

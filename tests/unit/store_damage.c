@@ -425,7 +425,7 @@ IN_BOTH(a_log_that_is_missing_is_a_loss)
 		copy_store(whole, path);
 		if (!do_to_log(missing, "rm"))
 			break;
-		newest = !do_to_log(missing, "test");
+		newest = !do_to_log(missing, "test -s"); /* none, or begun and empty */
 		r = try_open(&store, &message);
 		if (r == 0) {
 			store_close(store);

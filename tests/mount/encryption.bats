@@ -411,12 +411,12 @@ key_now() {
 	local key
 	eventually 20 flock -n "$STORE/commitfs-store" true
 	for key in key other; do
-		if "$COMMITFS" mount --key-file="$BASE/$key" "$STORE" "$MNT" >/dev/null 2>&1 3>&-; then
+		if "$COMMITFS" mount --key-file="$BASE/$key" "$STORE" "$MNT" >"$BASE/$key.said" 2>&1 3>&-; then
 			echo $key
 			return
 		fi
 	done
-	fail "neither key opens it"
+	fail "neither key opens it: $(cat "$BASE/key.said" "$BASE/other.said")"
 }
 
 @test "killed at any moment, a change of the key was made or not, and nothing is lost" {

@@ -184,9 +184,9 @@ static void drop_handles(struct fs *fs)
 		if (handle->session && session_is_kept(handle->session))
 			session_commit(handle->session, ignore_outcome, NULL);
 		if (handle->session && session_is_pending(handle->session))
-			g_warning(
-				"unmounted while '%s' was open for writing: what was not closed is lost",
-				handle->node->name);
+			g_warning("unmounted while '%s' was open for writing: what was not closed "
+				  "is lost",
+				  handle->node->name);
 		handle_free(handle);
 	}
 }

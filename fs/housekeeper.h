@@ -1,5 +1,6 @@
 /* One thread for what happens by time: appenders that have been idle commit, requests that
- * wait for a RELEASE are let go, calls for later are made. It sleeps until the next of these is due. */
+ * wait for a RELEASE are let go, calls for later are made. It sleeps until the next of these is
+ * due. */
 #pragma once
 
 #include "fs/session.h"

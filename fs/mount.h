@@ -121,13 +121,13 @@ struct handle {
 				    * control/record: what is asked about */
 
 	/* Control files. */
-	GBytes *text;		      /* lock: made at a READ from the beginning */
-	char *key;		      /* lock: of control/history and record: what is asked for */
-	char *checkpoint;	      /* lock: of control/backup: goes with the handle */
+	GBytes *text;		       /* lock: made at a READ from the beginning */
+	char *key;		       /* lock: of control/history and record: what is asked for */
+	char *checkpoint;	       /* lock: of control/backup: goes with the handle */
 	struct forgetting *forgetting; /* lock: compact, purge: asked for last; or NULL */
-	bool begun;		      /* lock: commit or message was written */
-	struct eval *eval;	      /* set once: of eval, opened for writing; NULL: no such */
-	struct fuse_pollhandle *poll; /* of fs->poll_lock: the newest, or NULL */
+	bool begun;		       /* lock: commit or message was written */
+	struct eval *eval;	       /* set once: of eval, opened for writing; NULL: no such */
+	struct fuse_pollhandle *poll;  /* of fs->poll_lock: the newest, or NULL */
 	uint64_t seen_revision;	 /* of fs->poll_lock: it, or compaction_steps, at the last READ */
 	struct watcher *watcher; /* set once: of a stream of changes; or NULL */
 	uint64_t log_begin;	 /* set once; of the log: where its first line was at OPEN */

@@ -605,8 +605,8 @@ int store_compact(struct store *store, uint64_t revision, store_compaction_fn *p
  * the store are rewritten so that no trace of it is left, which can be only when all
  * snapshots that are held have been let go of: progress (may be NULL) is told when the past
  * cannot be read any more and held_snapshots have to be waited for. The request is durable
- * when this returns, and goes on after any kill. Values that lie under other keys, by a rename or copy, stay.
- * -ENOENT: there is no such key and no past value of it. -EROFS, -EIO. */
+ * when this returns, and goes on after any kill. Values that lie under other keys, by a rename
+ * or copy, stay. -ENOENT: there is no such key and no past value of it. -EROFS, -EIO. */
 int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 
 /* A checkpoint: a directory beside the database that holds all of it as it was at one
@@ -768,7 +768,7 @@ typedef void store_trace_fn(const char *line, void *arg);
 struct store *store_trace_new(struct store *inner, store_trace_fn *trace, void *arg);
 
 /* A store whose `nth` failing-capable call from now (1: the next; get, list, snapshot,
- * submit, and all of the log and of time count) fails with `error`, a negative errno, without reaching `inner`
- * (taken over). 0: none fails. */
+ * submit, and all of the log and of time count) fails with `error`, a negative errno, without
+ * reaching `inner` (taken over). 0: none fails. */
 struct store *store_fault_new(struct store *inner, guint nth, int error);
 void store_fault_set(struct store *fault, guint nth, int error);

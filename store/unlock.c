@@ -38,7 +38,8 @@ int unlock_check(const char *path, bool encrypted, const struct store_key *key, 
 	if (!encrypted && key) {
 		*ret_message = g_strdup_printf(
 			"cannot open store '%s': a key was given, but it is not encrypted; open it "
-			"without one if that is what you expect, otherwise find out who replaced it",
+			"without one if that is what you expect, otherwise find out who replaced "
+			"it",
 			path);
 		return -EINVAL;
 	}

@@ -291,9 +291,11 @@ static const char *explain_outcome(int outcome)
 	case -EACCES:
 		return "permission is gone: nothing was applied, see conflicts";
 	case -EIO:
-		return "the store failed while writing: the outcome is unknown, the log tells after the next mount";
+		return "the store failed while writing: the outcome is unknown, the log tells "
+		       "after the next mount";
 	case -ENOSPC:
-		return "no space left on the disk: nothing was applied, commit again when there is space";
+		return "no space left on the disk: nothing was applied, commit again when there "
+		       "is space";
 	case -EROFS:
 		return "the store has failed and is read-only: nothing was applied";
 	default:

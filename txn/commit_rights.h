@@ -14,8 +14,8 @@ struct commit_rights *commit_rights_new(struct overlay *writes, const GPtrArray 
 void commit_rights_free(struct commit_rights *rights); /* accepts NULL */
 DEFINE_AUTOPTR(commit_rights, commit_rights_free);
 
-/* OP_AS_OWNER, OP_ALONG, OP_MOVED or 0: for the operation that removes the base of the entry, or for
- * that which makes or changes it. */
+/* OP_AS_OWNER, OP_ALONG, OP_MOVED or 0: for the operation that removes the base of the entry, or
+ * for that which makes or changes it. */
 unsigned commit_rights_of_removal(const struct commit_rights *rights,
 				  const struct overlay_entry *entry);
 unsigned commit_rights_of_change(const struct commit_rights *rights,

@@ -139,8 +139,8 @@ static int rebase_locked(struct txn *txn, struct snapshot *snapshot)
 	if (r == -ECANCELED)
 		txn_set_last_error_locked(
 			txn,
-			g_strdup(
-				"rebase: something changed that conflicts has not told; look at it, then rebase"));
+			g_strdup("rebase: something changed that conflicts has not told; look at "
+				 "it, then rebase"));
 	if (r == 0)
 		r = replay_writes(txn, snapshot, &writes);
 	if (r == 0)

@@ -33,7 +33,7 @@ struct turns {
 	bool stopped;	/* lock */
 	bool expiring;	/* lock: turns_expire() calls those who are due */
 	pthread_cond_t expired;
-	int timer_fd;	/* set once */
+	int timer_fd; /* set once */
 };
 
 struct turns *turns_new(int *ret_error)

@@ -104,10 +104,10 @@ int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
 	if (accounts_charge(txn->accounts, txn->credentials->uid, &one) < 0) {
 		txn_set_last_error_locked(
 			txn,
-			g_strdup_printf(
-				"read refused: the limit of %" G_GUINT64_FORMAT
-				" items in the read sets of one user is reached; it is --max-user-reads",
-				registry_get_options(txn->registry)->max_user_reads));
+			g_strdup_printf("read refused: the limit of %" G_GUINT64_FORMAT
+					" items in the read sets of one user is reached; it is "
+					"--max-user-reads",
+					registry_get_options(txn->registry)->max_user_reads));
 		return -EDQUOT;
 	}
 	txn->charged.reads++;

@@ -9,8 +9,8 @@
  * slots, so that one process can hold several at once and tests can look at the mount between
  * any two calls. */
 #define _GNU_SOURCE
-#include "fsop_posix.h"
 #include "fsop_pass.h"
+#include "fsop_posix.h"
 #include "fsop_words.h"
 
 #include <dirent.h>

@@ -334,11 +334,11 @@ Test(program_reply, a_store_that_failed_is_told)
 
 Test(program_reply, json_says_the_same)
 {
-	expect_json(
-		"put a \"x\\n\\x01\\\"\\\\\\x00\"\nput \"b\\xff\" \"\\xff\\xfe\"\nadd n -5\nput e \"\"",
-		"{\"status\":\"success\",\"revision\":2,\"failed\":[],\"more\":0,\"results\":["
-		"{\"op\":\"put\"},{\"op\":\"put\"},{\"op\":\"add\",\"number\":-5},"
-		"{\"op\":\"put\"}]}\n");
+	expect_json("put a \"x\\n\\x01\\\"\\\\\\x00\"\nput \"b\\xff\" \"\\xff\\xfe\"\n"
+		    "add n -5\nput e \"\"",
+		    "{\"status\":\"success\",\"revision\":2,\"failed\":[],\"more\":0,\"results\":["
+		    "{\"op\":\"put\"},{\"op\":\"put\"},{\"op\":\"add\",\"number\":-5},"
+		    "{\"op\":\"put\"}]}\n");
 	expect_json("get a\nget \"b\\xff\"\nget e --keys-only\nget x\nget n --count-only",
 		    "{\"status\":\"success\",\"revision\":2,\"failed\":[],\"more\":0,\"results\":["
 		    "{\"op\":\"get\",\"count\":1,\"keys\":[{\"key\":\"a\",\"mod_revision\":2,"

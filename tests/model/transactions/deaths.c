@@ -123,8 +123,8 @@ int deaths_resolve(struct history *history, const char *point)
 			g_ptr_array_remove_index(history->records, i);
 	}
 	if (r == 0)
-		printf("%u revisions in the log without a gap; %u calls cut off, %u of them committed; "
-		       "%u acknowledged while it died\n",
+		printf("%u revisions in the log without a gap; %u calls cut off, %u of them "
+		       "committed; %u acknowledged while it died\n",
 		       lines->len, cut, found, unseen);
 	return r;
 }

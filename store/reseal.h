@@ -16,8 +16,8 @@ int reseal_new(struct local *local, struct reseal **ret);
 void reseal_free(struct reseal *reseal); /* accepts NULL */
 
 /* One step. 1: there is more. 0: all is done. -ENOSPC: to be tried again; -ECANCELED: it is to
- * stop; -EROFS, -EIO, -ENOMEM; -EBADMSG: it is at the end, but something is damaged, so that the old
- * data keys stay. */
+ * stop; -EROFS, -EIO, -ENOMEM; -EBADMSG: it is at the end, but something is damaged, so that
+ * the old data keys stay. */
 int reseal_step(struct reseal *reseal);
 
 void reseal_get_progress(const struct reseal *reseal, uint64_t *ret_done, uint64_t *ret_total);

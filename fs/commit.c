@@ -23,9 +23,10 @@
 
 /* ---- The notifier --------------------------------------------------------------- */
 
-enum { TELL_WAIT_US = 10000, STOP_WAIT_S = 2 };
-/* For a new round, whose reads depend on it: on a busy machine ten milliseconds are short. */
-enum { TELL_ROUND_WAIT_US = 1000000 };
+enum { STOP_WAIT_S = 2 };
+/* A busy machine may take long to tell a name. But where one keeps the notifier for so long,
+ * somebody keeps its directory busy, and who commits does not wait for that each time. */
+enum { TELL_WAIT_US = 1000000, STUCK_US = 250000, TELL_STUCK_WAIT_US = 10000 };
 
 /* Who waits until names are told: called by the notifier or, when that takes too long, by
  * the housekeeper, whoever is first. */
@@ -48,6 +49,7 @@ struct notifier {
 	struct fs *fs;	  /* set once */
 	pthread_t thread; /* set once */
 	gint untold;	  /* atomic: names and pages in the queue or being told */
+	int64_t began_us; /* atomic: monotonic, when it began to tell one; 0: it tells none */
 	gint abandoned;	  /* atomic: the thread is left behind */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -118,6 +120,7 @@ static void *tell_kernel(void *arg)
 	struct notice *notice;
 
 	while ((notice = pop_notice(notifier)) != NULL) {
+		__atomic_store_n(&notifier->began_us, g_get_monotonic_time(), __ATOMIC_RELAXED);
 		/* The kernel may not know it any more: ENOENT is as good. */
 		if (notice->name) {
 			fuse_lowlevel_notify_inval_entry(notifier->fs->session, notice->parent_id,
@@ -127,6 +130,7 @@ static void *tell_kernel(void *arg)
 			fuse_lowlevel_notify_inval_inode(notifier->fs->session, notice->node_id, 0,
 							 0);
 		}
+		__atomic_store_n(&notifier->began_us, 0, __ATOMIC_RELAXED);
 		if (!notice->waiting)
 			g_atomic_int_add(&notifier->untold, -1);
 		notice_free(notice);
@@ -193,6 +197,13 @@ void notifier_forget_pages(struct notifier *notifier, uint64_t node_id)
 	push_notice(notifier, notice);
 }
 
+static bool is_stuck(const struct notifier *notifier)
+{
+	int64_t began_us = __atomic_load_n(&notifier->began_us, __ATOMIC_RELAXED);
+
+	return began_us && g_get_monotonic_time() - began_us > STUCK_US;
+}
+
 static void when_told_within(struct notifier *notifier, int64_t wait_us, notifier_done_fn *done,
 			     void *arg)
 {
@@ -215,7 +226,8 @@ static void when_told_within(struct notifier *notifier, int64_t wait_us, notifie
 
 void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg)
 {
-	when_told_within(notifier, TELL_WAIT_US, done, arg);
+	when_told_within(notifier, is_stuck(notifier) ? TELL_STUCK_WAIT_US : TELL_WAIT_US, done,
+			 arg);
 }
 
 static void forget_name_locked(struct fs *fs, const struct node *node)
@@ -657,7 +669,7 @@ static void names_told(void *arg)
 {
 	struct told *told = arg;
 
-	when_told_within(told->fs->pages, TELL_ROUND_WAIT_US, told->done, told->arg);
+	when_told_within(told->fs->pages, TELL_WAIT_US, told->done, told->arg);
 	g_free(told);
 }
 
@@ -666,5 +678,5 @@ void tree_when_told(struct fs *fs, notifier_done_fn *done, void *arg)
 	struct told *told = g_new(struct told, 1);
 
 	*told = (struct told){ fs, done, arg };
-	when_told_within(fs->notifier, TELL_ROUND_WAIT_US, names_told, told);
+	when_told_within(fs->notifier, TELL_WAIT_US, names_told, told);
 }

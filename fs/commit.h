@@ -46,9 +46,9 @@ void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const c
 void notifier_forget_pages(struct notifier *notifier, uint64_t node_id);
 
 typedef void notifier_done_fn(void *arg);
-/* Calls done(arg) once when the kernel has forgotten all names until now, but at most ten
- * milliseconds from now: a busy directory can keep the notifier waiting for long, and
- * nobody else shall be. Often before this returns. */
+/* Calls done(arg) once when the kernel has forgotten all names until now, but at most a second
+ * from now, and ten milliseconds once a name has not been told for long: a busy directory can
+ * keep the notifier waiting, and nobody else shall be. Often before this returns. */
 void notifier_when_told(struct notifier *notifier, notifier_done_fn *done, void *arg);
 
 /* notifier_when_told of names and pages, at most a second from now for each: for a new round

@@ -329,6 +329,30 @@ static uint64_t find_table_revision(const struct local *local, const char *datab
 	return revision;
 }
 
+/* The number of the first log that RocksDB needs; 0: not known. Changes nothing. */
+static uint64_t find_first_log(const char *database)
+{
+	g_autofree char *error = NULL;
+	struct layout layout;
+	uint64_t number = 0;
+
+	if (layout_open(&layout, database, LAYOUT_TABLES, &error) < 0)
+		return 0;
+	rocksdb_property_int(layout.db, "rocksdb.min-log-number-to-keep", &number);
+	layout_close(&layout, false);
+	return number;
+}
+
+/* As wal_examine. Logs that it needs no more RocksDB removes the newest first: cut short, that
+ * leaves a gap behind those that are left. They are not looked at, if that matters. */
+static int examine_log(const char *database, bool thorough, uint64_t before, struct wal_report *ret)
+{
+	int r = wal_examine(database, thorough, 0, before, ret);
+	uint64_t first = r == 0 && ret->state == WAL_DAMAGED ? find_first_log(database) : 0;
+
+	return first ? wal_examine(database, thorough, first, before, ret) : r;
+}
+
 /* The newest revision that the damage does not concern; 0: there is none. */
 static uint64_t find_safe_revision(const struct local *local, const char *database,
 				   const struct wal_report *report)
@@ -393,8 +417,8 @@ static int refuse_corrupt(const struct local *local, const char *database, const
 	if (tells_of_missing_log(error, &report)) {
 		uint64_t before = report.number;
 
-		damaged = wal_examine(database, false, before, &report) == 0;
-	} else if (wal_examine(database, true, WAL_ALL, &report) == 0) {
+		damaged = examine_log(database, false, before, &report) == 0;
+	} else if (examine_log(database, true, WAL_ALL, &report) == 0) {
 		damaged = report.state == WAL_DAMAGED;
 	}
 	if (damaged)
@@ -457,7 +481,7 @@ static int check_wal(struct local *local, const char *database, enum layout_mode
 	struct wal_report report;
 	int r;
 
-	r = wal_examine(database, accept || reading, WAL_ALL, &report);
+	r = examine_log(database, accept || reading, WAL_ALL, &report);
 	if (r == 0 && report.state == WAL_TORN && reading)
 		*mode = LAYOUT_SALVAGE;
 	else if (r == 0 && report.state == WAL_TORN)

@@ -494,7 +494,7 @@ static gint compare_numbers(gconstpointer a, gconstpointer b)
 }
 
 /* In order; NULL: *ret_error says why. */
-static GArray *list_files(const char *database, uint64_t before, int *ret_error)
+static GArray *list_files(const char *database, uint64_t from, uint64_t before, int *ret_error)
 {
 	GDir *directory = g_dir_open(database, 0, NULL);
 	GArray *numbers;
@@ -509,7 +509,7 @@ static GArray *list_files(const char *database, uint64_t before, int *ret_error)
 		char *end;
 		uint64_t number = g_ascii_strtoull(name, &end, 10);
 
-		if (end != name && number < before && strcmp(end, ".log") == 0)
+		if (end != name && number >= from && number < before && strcmp(end, ".log") == 0)
 			g_array_append_val(numbers, number);
 	}
 	g_dir_close(directory);
@@ -525,10 +525,11 @@ static bool is_empty_file(const char *database, uint64_t number)
 	return stat(path, &status) == 0 && status.st_size == 0;
 }
 
-int wal_examine(const char *database, bool thorough, uint64_t before, struct wal_report *ret)
+int wal_examine(const char *database, bool thorough, uint64_t from, uint64_t before,
+		struct wal_report *ret)
 {
 	int r = 0;
-	g_autoptr(GArray) numbers = list_files(database, before, &r);
+	g_autoptr(GArray) numbers = list_files(database, from, before, &r);
 	struct progress progress = { 0 };
 	guint i;
 
@@ -548,7 +549,7 @@ int wal_examine(const char *database, bool thorough, uint64_t before, struct wal
 	/* A length that is wrong leads beyond the record that has it, so that what is torn looks
 	 * damaged, and the other way round. */
 	if (r == 0 && ret->state != WAL_WHOLE && !thorough)
-		return wal_examine(database, true, before, ret);
+		return wal_examine(database, true, from, before, ret);
 	return r;
 }
 
@@ -605,7 +606,7 @@ static int cut_and_keep(const char *path, uint64_t size, const char *lost, const
 int wal_give_up(const char *database, const char *lost, const struct wal_report *report)
 {
 	int r = 0;
-	g_autoptr(GArray) numbers = list_files(database, WAL_ALL, &r);
+	g_autoptr(GArray) numbers = list_files(database, 0, WAL_ALL, &r);
 
 	if (!numbers)
 		return r;

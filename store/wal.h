@@ -32,11 +32,13 @@ struct wal_report {
 
 #define WAL_ALL UINT64_MAX
 
-/* Looks at the log in the directory `database`, at the files with numbers below `before`.
+/* Looks at the log in the directory `database`, at the files with numbers from `from` to below
+ * `before`; what is in others RocksDB may need no more.
  * `thorough`: checks every checksum; otherwise only those that matter for what RocksDB would
  * not find, as long as all seems whole. -EIO: a file cannot be read, which was said; -ENOMEM:
  * not at once. */
-int wal_examine(const char *database, bool thorough, uint64_t before, struct wal_report *ret);
+int wal_examine(const char *database, bool thorough, uint64_t from, uint64_t before,
+		struct wal_report *ret);
 
 /* Cuts off what is behind a torn end. -errno. */
 int wal_forgive(const char *database, const struct wal_report *report);

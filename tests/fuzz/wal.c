@@ -243,13 +243,13 @@ static enum wal_state examine(const struct log *log)
 	struct wal_report report, again;
 
 	write_files(log);
-	g_assert(wal_examine(directory, log->thorough, WAL_ALL, &report) == 0);
+	g_assert(wal_examine(directory, log->thorough, 0, WAL_ALL, &report) == 0);
 	g_assert(report.number >= 1 && report.number <= 2);
 	g_assert(report.offset <= log->files[report.number - 1]->len);
 	if (report.state != WAL_TORN)
 		return report.state;
 	g_assert(wal_forgive(directory, &report) == 0);
-	g_assert(wal_examine(directory, true, WAL_ALL, &again) == 0);
+	g_assert(wal_examine(directory, true, 0, WAL_ALL, &again) == 0);
 	g_assert(again.state == WAL_WHOLE && again.revision == report.revision);
 	return report.state;
 }

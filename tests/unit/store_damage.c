@@ -572,6 +572,43 @@ IN_BOTH(who_checks_a_log_that_is_torn_or_damaged_changes_nothing)
 	expect_checked("not-openable", 0);
 }
 
+/* ---- Logs that are not needed ---------------------------------------------------- */
+
+/* The newest go first, so that between those that are left and those that are needed there may
+ * be a gap. */
+IN_BOTH(logs_that_were_not_removed_yet_do_no_harm)
+{
+	g_autofree char *old = g_build_filename(base, "old", NULL);
+	g_autofree char *whole = g_build_filename(base, "whole", NULL);
+	g_autofree char *wal = NULL;
+	struct store *store;
+	uint64_t revision;
+	gsize size;
+
+	create();
+	kill_a_writer(3, STORE_SYNC_ALWAYS);
+	wal = find_wal(&size);
+	copy_store(wal, old);
+	store_close(open_store());
+	cr_assert_neq(access(wal, F_OK), 0);
+	kill_a_writer(3, STORE_SYNC_ALWAYS);
+	copy_store(path, whole);
+	store = open_store();
+	revision = store_revision(store);
+	store_close(store);
+	copy_store(whole, path);
+	copy_store(old, wal);
+	for (int damaged = 0; damaged < 2; damaged++) {
+		expect_checked(NULL, revision);
+		flip_byte(wal, size / 2);
+	}
+	store = open_store();
+	cr_expect_eq(store_revision(store), revision);
+	expect_whole(store);
+	store_close(store);
+	cr_expect_neq(access(wal, F_OK), 0, "RocksDB needs it");
+}
+
 /* ---- Tables --------------------------------------------------------------------- */
 
 static void fill_tables(void)

@@ -107,7 +107,7 @@ bool scratch_names_file(const struct scratch_names *names, const char *key, int 
 	for (guint i = 0; i < names->patterns->len; i++) {
 		const struct pattern *pattern = &g_array_index(names->patterns, struct pattern, i);
 
-		if (is_made(pattern->made, flags) && matches(pattern, key))
+		if (*key && is_made(pattern->made, flags) && matches(pattern, key))
 			return true;
 	}
 	return false;

@@ -11,7 +11,8 @@ struct scratch_names;
 struct scratch_names *scratch_names_new(const char *patterns);
 void scratch_names_free(struct scratch_names *names); /* accepts NULL */
 
-/* True when open(2) with `flags` (O_CREAT among them) makes a scratch file of `key`. */
+/* True when open(2) with `flags` (O_CREAT among them) makes a scratch file of `key`: never of the
+ * root, whatever the patterns are. */
 bool scratch_names_file(const struct scratch_names *names, const char *key, int flags);
 /* The same for symlink(2). */
 bool scratch_names_link(const struct scratch_names *names, const char *key);

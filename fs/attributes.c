@@ -16,8 +16,10 @@ static const mode_t type_modes[] = {
 static void set_time(struct timespec *time, int64_t ns)
 {
 	/* Times before the epoch: nanoseconds count forwards from the second below. */
-	time->tv_sec = ns / 1000000000 - (ns % 1000000000 < 0);
-	time->tv_nsec = ns - time->tv_sec * 1000000000;
+	bool below = ns % 1000000000 < 0;
+
+	time->tv_sec = ns / 1000000000 - below;
+	time->tv_nsec = ns % 1000000000 + (below ? 1000000000 : 0);
 }
 
 static void set_size(struct stat *attributes, uint64_t size_bytes)

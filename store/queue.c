@@ -4,6 +4,9 @@
 #define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 /* Written in 10 ms or less, which others hardly feel. */
 #define HEAVY_BYTES ((uint64_t)1024 * 1024)
+/* Of the time that a heavy group took, what others have before the next: so much that fewer than
+ * one in a hundred of their commits waits for one. */
+#define OTHERS_SHARE 4
 /* Less than that is what a busy machine may make of a short one. */
 #define COSTLY_NS ((int64_t)100 * 1000 * 1000)
 
@@ -84,7 +87,7 @@ int64_t queue_due_ns(const struct queue *queue)
 
 void queue_heavy_done(struct queue *queue, int64_t took_ns, int64_t now_ns)
 {
-	queue->heavy_due_ns = queue->ordinary.first ? now_ns + took_ns : 0;
+	queue->heavy_due_ns = queue->ordinary.first ? now_ns + OTHERS_SHARE * took_ns : 0;
 }
 
 static gboolean is_over(gpointer uid, gpointer until_ns, gpointer now_ns)

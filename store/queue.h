@@ -2,9 +2,9 @@
  *
  * The heavy lane has the programs that are large, and those of users one of whose programs
  * has just taken long to evaluate. While ordinary programs wait as well, the heavy ones get
- * at most half of the time: after each group of them as much time goes to the others as that
- * group took. With nobody else waiting they go on at once. So one user's commits of 256 MiB
- * cost another a wait now and then, but not one at each of its commits.
+ * at most a fifth of the time: after each group of them four times as much goes to the others as
+ * that group took. With nobody else waiting they go on at once. So one user's commits of 256 MiB
+ * cost another a wait now and then, but of fewer than one in a hundred of its commits.
  *
  * Not thread-safe: the committer's lock guards it. Times are monotonic, in ns. */
 #pragma once

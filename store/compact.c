@@ -375,7 +375,8 @@ static int add_purge(const char *key, size_t key_size, const char *bytes, size_t
 	return 0;
 }
 
-static int is_damaged(int error, const char *what, const char **ret_damaged)
+/* What cannot be read while a store is opened is damage, `what` says of what. */
+static int as_damage(int error, const char *what, const char **ret_damaged)
 {
 	if (error != -EIO)
 		return error;
@@ -393,14 +394,13 @@ static int take_up(struct compactor *compactor, const char **ret_damaged)
 	r = layout_get_number(layout, layout->newest, META_COMPACTING, &ignored);
 	compactor->wanted = r == 0;
 	if (r < 0 && r != -ENOENT)
-		return is_damaged(r, "its note of a compaction cannot be read", ret_damaged);
+		return as_damage(r, "its note of a compaction cannot be read", ret_damaged);
 	r = layout_list_meta(layout, META_PURGE_PREFIX, add_purge, compactor);
 	if (r < 0)
-		return is_damaged(r, "its notes of purges cannot be read", ret_damaged);
+		return as_damage(r, "its notes of purges cannot be read", ret_damaged);
 	r = reseal_new(compactor->local, &compactor->reseal);
 	if (r < 0)
-		return is_damaged(r, "its note of what has the new key cannot be read",
-				  ret_damaged);
+		return as_damage(r, "its note of what has the new key cannot be read", ret_damaged);
 	tell_resealing(compactor);
 	return 0;
 }

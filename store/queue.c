@@ -4,8 +4,8 @@
 #define GROUP_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 /* Written in 10 ms or less, which others hardly feel. */
 #define HEAVY_BYTES ((uint64_t)1024 * 1024)
-/* Of the time that a heavy group took, what others have before the next: so much that fewer than
- * one in a hundred of their commits waits for one. */
+/* Of the time that a heavy group took, so many times as much others have before the next: with
+ * once as much, more than one in a hundred commits of another user waited for one. */
 #define OTHERS_SHARE 4
 /* Less than that is what a busy machine may make of a short one. */
 #define COSTLY_NS ((int64_t)100 * 1000 * 1000)

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 enum {
-	BLOCK = 32768,
-	HEADER = 7,
+	BLOCK = WAL_BLOCK,
+	HEADER = WAL_HEADER,
 	BATCH_HEADER = 12,
 	SECTOR = 512,
 	NAME_SIZE = 32,
@@ -435,6 +435,14 @@ static size_t find_end(const struct reading *reading)
 	return end;
 }
 
+uint64_t wal_number(const char *name)
+{
+	char *end;
+	uint64_t number = g_ascii_strtoull(name, &end, 10);
+
+	return strcmp(end, ".log") == 0 ? number : 0;
+}
+
 static void file_name(uint64_t number, char ret[static NAME_SIZE])
 {
 	g_snprintf(ret, NAME_SIZE, "%06" G_GUINT64_FORMAT ".log", number);
@@ -506,10 +514,9 @@ static GArray *list_files(const char *database, uint64_t from, uint64_t before, 
 	}
 	numbers = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	while ((name = g_dir_read_name(directory))) {
-		char *end;
-		uint64_t number = g_ascii_strtoull(name, &end, 10);
+		uint64_t number = wal_number(name);
 
-		if (end != name && number >= from && number < before && strcmp(end, ".log") == 0)
+		if (number && number >= from && number < before)
 			g_array_append_val(numbers, number);
 	}
 	g_dir_close(directory);

@@ -15,6 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A block of a log, and what each fragment in it has before its bytes. */
+enum { WAL_BLOCK = 32768, WAL_HEADER = 7 };
+
+/* The number of the log that a file of this name is; 0: it is none. */
+uint64_t wal_number(const char *name);
+
 enum wal_state {
 	WAL_WHOLE,
 	WAL_TORN,    /* in the last group: to be forgiven */

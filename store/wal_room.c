@@ -3,6 +3,8 @@
  * RocksDB has taken it has written by then, since it keeps nothing back. */
 #include "store/wal_room.h"
 
+#include "store/wal.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +14,7 @@
 
 #define CHUNK ((int64_t)512 * 1024)
 #define PAGE ((int64_t)4096)
-/* Of RocksDB's format: a header of 7 bytes for each fragment, a fragment at least for each
- * block of 32 KiB. */
-#define BLOCK 32768
-#define FRAGMENT_EXTRA 7
+#define ZEROS ((int64_t)64 * 1024)
 
 /* ---- RocksDB's descriptor ------------------------------------------------------- */
 
@@ -25,15 +24,10 @@ static uint64_t log_number(const struct wal_room *room, const char *link)
 	g_autofree char *path = g_strdup_printf("/proc/self/fd/%s", link);
 	g_autofree char *target = g_file_read_link(path, NULL);
 	size_t length = strlen(room->database);
-	const char *name;
-	uint64_t number;
-	char *end;
 
 	if (!target || strncmp(target, room->database, length) != 0 || target[length] != '/')
 		return 0;
-	name = target + length + 1;
-	number = g_ascii_strtoull(name, &end, 10);
-	return strcmp(end, ".log") == 0 ? number : 0;
+	return wal_number(target + length + 1);
 }
 
 /* A duplicate of a descriptor that may be closed, and be another one, at any time. -1: it is
@@ -100,10 +94,10 @@ static void follow(struct wal_room *room)
 /* Zeros up to `end`, or as far as there is space. Returns how far. */
 static int64_t write_zeros(int fd, int64_t at, int64_t end)
 {
-	static const char zeros[CHUNK + PAGE];
+	static const char zeros[ZEROS];
 
 	while (at < end) {
-		ssize_t n = pwrite(fd, zeros, (size_t)MIN(end - at, CHUNK + PAGE), at);
+		ssize_t n = pwrite(fd, zeros, (size_t)MIN(end - at, ZEROS), at);
 
 		if (n <= 0)
 			break;
@@ -181,7 +175,8 @@ void wal_room_done(struct wal_room *room)
 
 int wal_room_begin(struct wal_room *room, uint64_t bytes)
 {
-	int64_t needed = (int64_t)(bytes + (bytes / BLOCK + 2) * FRAGMENT_EXTRA);
+	/* A fragment at least for each block that it lies in. */
+	int64_t needed = (int64_t)(bytes + (bytes / WAL_BLOCK + 2) * WAL_HEADER);
 	int r = 0;
 
 	pthread_rwlock_rdlock(&room->lock);

@@ -1,8 +1,8 @@
 /* Room in the write-ahead log, made before a batch needs it.
  *
  * A file that grows costs two writes of the disk for each sync, its data and its size; one that
- * is written over costs one: 157 us in place of 200 for a commit, 113 in place of 170 for one
- * key. So the log is kept some zeros ahead of what RocksDB writes to it; RocksDB reads zeros as
+ * is written over costs one: a sync of one key took 113 us in place of 170, a commit 161 in place
+ * of 271. So the log is kept some zeros ahead of what RocksDB writes to it; RocksDB reads zeros as
  * the end of a log, and cuts them off when it closes one. And a disk that is full is found out
  * while the batch can still be refused: a log that could not be appended to is of no use to
  * RocksDB any more.

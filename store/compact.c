@@ -48,6 +48,7 @@ void compactor_get_progress(struct compactor *compactor, struct compaction *ret)
 {
 	pthread_mutex_lock(&compactor->lock);
 	*ret = compactor->progress;
+	ret->running = ret->running || compactor->wanted;
 	pthread_mutex_unlock(&compactor->lock);
 }
 
@@ -218,6 +219,7 @@ static enum work wait_for_work(struct compactor *compactor, int64_t due_ns, GArr
 		work = WORK_STOP;
 	if (work == WORK_PASS) {
 		compactor->wanted = false;
+		compactor->progress = (struct compaction){ .running = true };
 		*ret_requests = compactor->requests;
 		compactor->requests = g_array_new(FALSE, FALSE, sizeof(struct compaction_request));
 	}

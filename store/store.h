@@ -579,7 +579,7 @@ int store_list_snapshots(struct store *store, store_snapshot_fn *visit, void *ar
 
 /* How far a compaction or a purge is. */
 struct compaction {
-	bool running;
+	bool running;		  /* or about to: it was asked for */
 	uint64_t records_read;	  /* of history, in this pass */
 	uint64_t records_total;	  /* an estimate of how many there are to read */
 	uint64_t records_removed; /* so far */
@@ -730,7 +730,7 @@ struct store_metrics {
 	struct histogram group_sizes; /* commits of one batch */
 	uint64_t batch_bytes;	      /* atomic: written to the log of the engine */
 	uint64_t syncs;		      /* atomic: of that log, by those who commit */
-	uint64_t cache_hits;	      /* atomic: records that evaluating found in memory */
+	uint64_t cache_hits;	      /* atomic: records found in memory */
 	uint64_t cache_misses;	      /* atomic */
 };
 

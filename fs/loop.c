@@ -19,6 +19,7 @@
 #include "fs/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <poll.h>
 #include <pthread.h>
@@ -34,15 +35,13 @@
 
 /* More can only wait for the same disk. */
 #define THREADS_MAX 64
-/* A request that comes faster than this was there before it was asked for. */
-#define WAITING_US 4
-/* So many of them in a row call for help. */
+/* So many in a row that were there before they were asked for call for help. */
 #define WAITING_MANY 2
 /* Longer than a client takes from an answer to its next request, when both are awake. */
 #define LINGER_US 30
 /* Between two looks, each of which takes a lock that clients need: whoever else wants the
  * processor gets it. */
-#define LINGER_YIELDS 4
+#define LINGER_YIELDS 2
 /* What comes within so long follows closely, though its processor had to be woken. */
 #define CLOSE_US 150
 
@@ -57,13 +56,14 @@ struct worker {
 	pthread_t thread;
 	struct fuse_buf buffer; /* its thread's */
 	bool lingers;		/* its thread's: the last request followed closely */
-	gint receiving;		/* atomic: it waits for a request, or is about to */
+	gint waiting;		/* atomic: it waits for a request, or is about to */
 };
 
 struct loop {
 	struct fuse_session *session; /* set once */
 	pthread_mutex_t lock;
 	int calls;	       /* set once: an epoll, where those who stand by wait */
+	bool calling;	       /* lock: the device is in it */
 	bool receiver;	       /* lock: somebody has the role */
 	bool helper;	       /* lock: somebody has it */
 	bool help_wanted;      /* lock */
@@ -112,17 +112,13 @@ static void wait_for_stop(const struct loop *loop)
 
 /* ---- Receiving ------------------------------------------------------------------ */
 
-/* True when there is a request in the worker's buffer. At the end the thread that waits in
- * read(2) is interrupted there. It is not cancelled: what a cancelled thread leaves behind on
- * its stack the address sanitizer takes for an error. */
+/* True when there was a request, which is in the worker's buffer. The device is not one to wait
+ * in: who finds nothing decides how to wait. */
 static bool receive(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
-	int r;
+	int r = fuse_session_receive_buf(loop->session, &worker->buffer);
 
-	g_atomic_int_set(&worker->receiving, 1);
-	r = fuse_session_receive_buf(loop->session, &worker->buffer);
-	g_atomic_int_set(&worker->receiving, 0);
 	if (r > 0)
 		return true;
 	if (r != -EINTR && r != -EAGAIN) {
@@ -133,19 +129,46 @@ static bool receive(struct worker *worker)
 	return false;
 }
 
-static bool is_request_waiting(const struct loop *loop)
+/* Sleeps until there is a request. At the end the thread is interrupted here. It is not
+ * cancelled: what a cancelled thread leaves behind on its stack the address sanitizer takes for
+ * an error. */
+static void sleep_until_request(struct worker *worker)
 {
-	struct pollfd device = { .fd = fuse_session_fd(loop->session), .events = POLLIN };
+	struct pollfd device = { .fd = fuse_session_fd(worker->loop->session), .events = POLLIN };
 
-	return poll(&device, 1, 0) > 0;
+	g_atomic_int_set(&worker->waiting, 1);
+	poll(&device, 1, -1);
+	g_atomic_int_set(&worker->waiting, 0);
 }
 
-/* Whether a request that waits, or the next one, calls one of those who stand by. */
-static void set_calling(const struct loop *loop, bool calling)
+/* Waits for a request, and receives it. False: it was interrupted. */
+static bool wait_for_request(struct worker *worker)
 {
-	struct epoll_event event = { .events = EPOLLONESHOT | (calling ? EPOLLIN : 0) };
+	int64_t since_us = g_get_monotonic_time();
 
-	epoll_ctl(loop->calls, EPOLL_CTL_MOD, fuse_session_fd(loop->session), &event);
+	while (worker->lingers && g_get_monotonic_time() - since_us < LINGER_US) {
+		for (int i = 0; i < LINGER_YIELDS; i++)
+			sched_yield();
+		if (receive(worker))
+			return true;
+	}
+	sleep_until_request(worker);
+	worker->lingers = worker->loop->lingering && g_get_monotonic_time() - since_us < CLOSE_US;
+	return receive(worker);
+}
+
+/* Whether a request that waits, or the next one, calls one of those who stand by. Otherwise the
+ * device is not in the epoll at all: a request would wake one of them, whatever events were
+ * asked for. REQUIRES(lock) */
+static void set_calling(struct loop *loop, bool calling)
+{
+	struct epoll_event event = { .events = EPOLLONESHOT | EPOLLIN };
+	int change = loop->calling ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	if (calling || loop->calling)
+		epoll_ctl(loop->calls, calling ? change : EPOLL_CTL_DEL,
+			  fuse_session_fd(loop->session), &event);
+	loop->calling = calling;
 }
 
 /* The receiver has found requests waiting. */
@@ -159,28 +182,18 @@ static void call_for_help(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-static void linger(const struct loop *loop, int64_t since_us)
-{
-	while (g_get_monotonic_time() - since_us < LINGER_US && !is_request_waiting(loop))
-		for (int i = 0; i < LINGER_YIELDS; i++)
-			sched_yield();
-}
-
 static void serve_as_receiver(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
 	guint in_a_row = 0;
 
 	while (role == ROLE_RECEIVER && !fuse_session_exited(loop->session)) {
-		int64_t asked_us = g_get_monotonic_time(), waited_us;
-
-		if (worker->lingers)
-			linger(loop, asked_us);
-		if (!receive(worker))
+		if (receive(worker))
+			in_a_row++;
+		else if (wait_for_request(worker))
+			in_a_row = 0;
+		else
 			continue;
-		waited_us = g_get_monotonic_time() - asked_us;
-		worker->lingers = loop->lingering && waited_us < CLOSE_US;
-		in_a_row = waited_us < WAITING_US ? in_a_row + 1 : 0;
 		if (in_a_row == WAITING_MANY) {
 			call_for_help(loop);
 			in_a_row = 0;
@@ -189,16 +202,12 @@ static void serve_as_receiver(struct worker *worker)
 	}
 }
 
-/* Where the receiver was faster after all, a helper waits for a request as it does, once. */
 static void serve_as_helper(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
 
-	while (role == ROLE_HELPER && !fuse_session_exited(loop->session) &&
-	       is_request_waiting(loop)) {
-		if (receive(worker))
-			fuse_session_process_buf(loop->session, &worker->buffer);
-	}
+	while (role == ROLE_HELPER && !fuse_session_exited(loop->session) && receive(worker))
+		fuse_session_process_buf(loop->session, &worker->buffer);
 }
 
 /* Takes the role that is to be had, if any. */
@@ -329,14 +338,14 @@ static void restore_handlers(const struct sigaction old[static HANDLERS])
 	signal_fd = -1;
 }
 
-/* Interrupts it in read(2) until it has seen that it is over: a signal that comes just before
+/* Interrupts it in poll(2) until it has seen that it is over: a signal that comes just before
  * the call is lost. */
 static void end_worker(struct worker *worker)
 {
 	struct timespec until;
 
 	do {
-		if (g_atomic_int_get(&worker->receiving))
+		if (g_atomic_int_get(&worker->waiting))
 			pthread_kill(worker->thread, SIGUSR1);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += 10 * 1000000;
@@ -360,24 +369,18 @@ static void stop_workers(struct loop *loop)
 		end_worker(g_ptr_array_index(loop->workers, i));
 }
 
-static int add_call(const struct loop *loop, int fd, uint32_t events)
-{
-	struct epoll_event event = { .events = events };
-
-	return epoll_ctl(loop->calls, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
 static int open_descriptors(struct loop *loop)
 {
-	int r;
+	struct epoll_event event = { .events = EPOLLIN };
+	int device = fuse_session_fd(loop->session), flags = fcntl(device, F_GETFL);
 
 	loop->stop_fd = eventfd(0, EFD_CLOEXEC);
 	loop->end_fd = eventfd(0, EFD_CLOEXEC);
 	loop->calls = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->stop_fd < 0 || loop->end_fd < 0 || loop->calls < 0)
+	if (loop->stop_fd < 0 || loop->end_fd < 0 || loop->calls < 0 || flags < 0 ||
+	    fcntl(device, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	r = add_call(loop, loop->end_fd, EPOLLIN);
-	return r < 0 ? r : add_call(loop, fuse_session_fd(loop->session), EPOLLONESHOT);
+	return epoll_ctl(loop->calls, EPOLL_CTL_ADD, loop->end_fd, &event) < 0 ? -errno : 0;
 }
 
 static void close_descriptors(const struct loop *loop)

@@ -89,9 +89,9 @@ static void append_commits(GString *out, struct fs *fs, const struct store_statu
 	append_counter(out, "commitfs_syncs_total",
 		       "Syncs of the write-ahead log that commits waited for.", metrics->syncs);
 	append_counter(out, "commitfs_record_cache_hits_total",
-		       "Records that the committer had in memory.", metrics->cache_hits);
+		       "Records that were found in memory.", metrics->cache_hits);
 	append_counter(out, "commitfs_record_cache_misses_total",
-		       "Records that the committer had to look up.", metrics->cache_misses);
+		       "Records that had to be looked up in RocksDB.", metrics->cache_misses);
 }
 
 /* ---- Transactions --------------------------------------------------------------- */

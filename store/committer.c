@@ -212,12 +212,16 @@ static void fail_group(struct group *group, int error)
 	}
 }
 
-static void keep_records(struct committer *committer, const struct log_entry *commit)
+static void keep_records(const struct group *group)
 {
-	for (guint i = 0; i < commit->changes->len; i++) {
-		const struct change *change = commit->changes->pdata[i];
+	struct cache *cache = group->local->committer.cache;
 
-		cache_set(committer->cache, change->key, change->after);
+	for (const struct job *job = group->jobs; job; job = next_job(job)) {
+		for (guint i = 0; job->commit && i < job->commit->changes->len; i++) {
+			const struct change *change = job->commit->changes->pdata[i];
+
+			cache_set(cache, change->key, change->after);
+		}
 	}
 }
 
@@ -237,6 +241,7 @@ static void finish_group(struct group *group)
 	}
 	committer->log = group->log;
 	committer->sum = group->sum;
+	keep_records(group);
 	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);
 	compactor_revision_grew(&group->local->compactor, group->revision);
 	__atomic_fetch_add(&committer->groups, 1, __ATOMIC_RELAXED);
@@ -245,7 +250,6 @@ static void finish_group(struct group *group)
 			continue;
 		__atomic_fetch_add(&committer->commits, 1, __ATOMIC_RELAXED);
 		group->timing.commits++;
-		keep_records(committer, job->commit);
 		if (committer->watch)
 			committer->watch(job->commit, committer->watch_arg);
 	}
@@ -300,7 +304,7 @@ static void commit_group(struct committer *committer, struct job *jobs)
 		.local = local,
 		.jobs = jobs,
 		.timing.taken_ns = timing_now_ns(),
-		.overlay = overlay_new_group(&local->head.base, committer->cache),
+		.overlay = overlay_new_group(&local->head.base),
 		.batch = rocksdb_writebatch_create(),
 		.revision = __atomic_load_n(&local->revision, __ATOMIC_ACQUIRE),
 		.log = committer->log,

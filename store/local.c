@@ -55,7 +55,10 @@ static struct snapshot *get_head(struct store *store)
 
 static int get(struct snapshot *snapshot, const char *key, struct record **ret)
 {
-	return place_get(place_of(snapshot), key, ret);
+	struct cache *cache = local_of(snapshot->store)->committer.cache;
+
+	*ret = cache_get(cache, key, snapshot->revision);
+	return *ret ? 0 : place_get(place_of(snapshot), key, ret);
 }
 
 static int list(struct snapshot *snapshot, const char *directory, const char *after,

@@ -25,9 +25,9 @@ struct overlay {
 	GTree *entries; /* key, the entry's -> struct entry */
 	uint64_t bytes;
 	bool whole;	     /* bases keep their values */
+	bool group;	     /* it is over the head, and short-lived */
 	GHashTable *seen;    /* key -> record as read from the snapshot, NULL: absent; or NULL */
 	uint64_t seen_bytes; /* of the values in it */
-	struct cache *cache; /* a group: borrowed */
 	GHashTable *removed; /* a program: inode number (the record's) -> record deleted */
 };
 
@@ -76,13 +76,13 @@ struct overlay *overlay_new(struct snapshot *snapshot, const struct overlay_limi
 	return overlay;
 }
 
-struct overlay *overlay_new_group(struct snapshot *head, struct cache *cache)
+struct overlay *overlay_new_group(struct snapshot *head)
 {
 	const struct overlay_limits none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	struct overlay *overlay = overlay_new(head, &none);
 
 	overlay->whole = true;
-	overlay->cache = cache;
+	overlay->group = true;
 	overlay->seen = seen_new(); /* the head, but for a moment */
 	return overlay;
 }
@@ -124,12 +124,11 @@ const struct overlay_entry *overlay_find(struct overlay *overlay, const char *ke
 static void remember(struct overlay *overlay, const char *key, struct record *record)
 {
 	uint64_t size = record && record->value ? record->size_bytes : 0;
-	bool group = overlay->cache != NULL;
 
-	if (size > (group ? SEEN_VALUE_MAX : FEW_VALUE_MAX) ||
+	if (size > (overlay->group ? SEEN_VALUE_MAX : FEW_VALUE_MAX) ||
 	    overlay->seen_bytes + size > SEEN_BYTES_MAX)
 		return;
-	if (!group && g_hash_table_size(overlay->seen) >= FEW_SEEN_MAX) {
+	if (!overlay->group && g_hash_table_size(overlay->seen) >= FEW_SEEN_MAX) {
 		g_hash_table_remove_all(overlay->seen);
 		overlay->seen_bytes = 0;
 	}
@@ -150,9 +149,6 @@ static int get_seen(struct overlay *overlay, const char *key, struct record **re
 		*ret = record_ref(found);
 		return 0;
 	}
-	*ret = overlay->cache ? cache_get(overlay->cache, key) : NULL;
-	if (*ret)
-		return 0;
 	r = snapshot_get(overlay->snapshot, key, ret);
 	if (r == 0)
 		remember(overlay, key, *ret);

@@ -7,7 +7,6 @@
  * written to the history. */
 #pragma once
 
-#include "store/cache.h"
 #include "store/store.h"
 
 struct entry {
@@ -16,8 +15,8 @@ struct entry {
 	uint64_t revision;	     /* in a group: of the commit that made `now`; else 0 */
 };
 
-/* An overlay over `head` for a group of programs. What `cache` knows is not read again. */
-struct overlay *overlay_new_group(struct snapshot *head, struct cache *cache);
+/* An overlay over `head` for a group of programs. */
+struct overlay *overlay_new_group(struct snapshot *head);
 /* An overlay over that of a group, for one program. */
 struct overlay *overlay_new_program(struct overlay *group, const struct overlay_limits *limits);
 

@@ -39,9 +39,6 @@
 #define WAITING_MANY 2
 /* Longer than a client takes from an answer to its next request, when both are awake. */
 #define LINGER_US 30
-/* Between two looks, each of which takes a lock that clients need: whoever else wants the
- * processor gets it. */
-#define LINGER_YIELDS 2
 /* What comes within so long follows closely, though its processor had to be woken. */
 #define CLOSE_US 150
 
@@ -147,8 +144,7 @@ static bool wait_for_request(struct worker *worker)
 	int64_t since_us = g_get_monotonic_time();
 
 	while (worker->lingers && g_get_monotonic_time() - since_us < LINGER_US) {
-		for (int i = 0; i < LINGER_YIELDS; i++)
-			sched_yield();
+		sched_yield(); /* whoever else wants the processor gets it */
 		if (receive(worker))
 			return true;
 	}

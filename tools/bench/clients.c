@@ -242,6 +242,20 @@ static void prepare_child(pid_t parent)
 		_exit(EXIT_FAILURE);
 }
 
+/* A client has open what a program would have: the more a process has, the longer a close(2) of
+ * what it has written takes. */
+static void close_of_parent(const struct group *group, const int to[2], const int from[2])
+{
+	close(to[1]);
+	close(from[0]);
+	for (guint i = 0; i < group->processes->len; i++) {
+		const struct process *other = &g_array_index(group->processes, struct process, i);
+
+		close(other->to);
+		close(other->from);
+	}
+}
+
 static _Noreturn void exec_shell(const struct group *group, int in, int out)
 {
 	const struct server *server =
@@ -283,6 +297,7 @@ static int start_process(struct group *group, guint index)
 	process.pid = fork();
 	if (process.pid == 0) {
 		prepare_child(parent);
+		close_of_parent(group, to, from);
 		child_main(group, index, to[0], from[1]);
 	}
 	close(to[0]);

@@ -163,7 +163,9 @@ int text_compaction(struct handle *handle, fuse_req_t req, GString **ret)
 	append(text, "records_read", status.compaction.records_read);
 	append(text, "records_total", status.compaction.records_total);
 	append(text, "records_removed", status.compaction.records_removed);
+	append(text, "unreadable", status.compaction.unreadable);
 	append(text, "held_snapshots", status.compaction.held_snapshots);
+	append(text, "needed_bytes", status.compaction.needed_bytes);
 	append(text, "disk_bytes", status.disk_bytes);
 	g_string_append_printf(text, "last_error %s\n", error ? g_strerror(-error) : "-");
 	*ret = text;

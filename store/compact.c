@@ -165,10 +165,12 @@ enum work { WORK_STOP, WORK_PASS, WORK_PURGE, WORK_RESEAL, WORK_HISTORY };
 /* The first purge that can go on, taken off the queue, or NULL. REQUIRES(lock) */
 static struct purge *take_purge(struct compactor *compactor)
 {
+	int64_t now_ns = compactor_clock_ns();
+
 	for (GList *link = compactor->purges.head; link; link = link->next) {
 		struct purge *purge = link->data;
 
-		if (!purge_can_go_on(purge))
+		if (purge_due_ns(purge) > now_ns)
 			continue;
 		g_queue_delete_link(&compactor->purges, link);
 		return purge;
@@ -185,6 +187,8 @@ static int64_t sleep_until_ns(const struct compactor *compactor, int64_t due_ns)
 		until_ns = MAX(until_ns, due_ns);
 	if (compactor->reseal)
 		until_ns = MIN(until_ns, compactor->reseal_ns);
+	for (const GList *link = compactor->purges.head; link; link = link->next)
+		until_ns = MIN(until_ns, purge_due_ns(link->data));
 	return compactor->retry_ns ? MIN(until_ns, compactor->retry_ns) : until_ns;
 }
 

@@ -80,9 +80,19 @@ int compactor_pass(struct compactor *compactor, const GArray *requests);
 int compactor_rewrite(struct compactor *compactor, enum family family);
 /* Rewrites all tables of a family at once, whatever they hold. For small ones. */
 void compactor_rewrite_all(const struct layout *layout, enum family family);
-/* Rewrites all that holds, or ever held, a stored key between the two, both included. */
-void compactor_rewrite_keys(struct compactor *compactor, enum family family, const char *first,
-			    size_t first_size, const char *last, size_t last_size);
+/* Stored keys, both included. Borrows; NULL: no such end. */
+struct key_range {
+	const char *first, *last;
+	size_t first_size, last_size;
+};
+
+/* Rewrites all that holds, or ever held, a stored key of the range, which has both ends.
+ * -ECANCELED; -ENOSPC, -EIO: it could not, and something of it is as it was. */
+int compactor_rewrite_keys(struct compactor *compactor, enum family family,
+			   const struct key_range *range);
+/* How many bytes of the disk that may take for a while, by what is in tables now. */
+uint64_t compactor_rewrite_bytes(const struct layout *layout, enum family family,
+				 const struct key_range *range);
 
 /* Moves oldest_revision to what the store's options keep, if that is further: retention.c. */
 int retention_move(struct local *local);

@@ -185,9 +185,20 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 	return -EIO;
 }
 
+/* True when RocksDB did not begin to write. A full disk that made it fail to write a table
+ * in the background stops it from writing anything, until it finds, some seconds after
+ * there is space, that it can write that table; what it says until then is the error of the
+ * table. An error of the batch itself names the log. Texts are all there is to tell. */
+static bool was_refused_for_space(const char *error)
+{
+	return error && strstr(error, "No space left") && strstr(error, ".sst") &&
+	       !strstr(error, ".log");
+}
+
 int layout_flush(const struct layout *layout)
 {
 	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	bool full = false;
 	int r = 0;
 
 	rocksdb_flushoptions_set_wait(options, 1);
@@ -195,10 +206,25 @@ int layout_flush(const struct layout *layout)
 		char *error = NULL;
 
 		rocksdb_flush_cf(layout->db, options, layout->families[i], &error);
+		full = was_refused_for_space(error);
 		r = layout_result("flush the store", error);
 	}
 	rocksdb_flushoptions_destroy(options);
-	return r;
+	return full ? -ENOSPC : r;
+}
+
+uint64_t layout_memory_bytes(const struct layout *layout)
+{
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < FAMILY_COUNT; i++) {
+		uint64_t some = 0;
+
+		rocksdb_property_int_cf(layout->db, layout->families[i],
+					"rocksdb.cur-size-all-mem-tables", &some);
+		bytes += some;
+	}
+	return bytes;
 }
 
 void layout_close(struct layout *layout, bool flush)
@@ -267,16 +293,6 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 }
 
 /* ---- Writing -------------------------------------------------------------------- */
-
-/* True when RocksDB did not begin to write. A full disk that made it fail to write a table
- * in the background stops it from writing anything, until it finds, some seconds after
- * there is space, that it can write that table; what it says until then is the error of the
- * table. An error of the batch itself names the log. Texts are all there is to tell. */
-static bool was_refused_for_space(const char *error)
-{
-	return error && strstr(error, "No space left") && strstr(error, ".sst") &&
-	       !strstr(error, ".log");
-}
 
 int layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync)
 {

@@ -96,8 +96,10 @@ int layout_get(const struct layout *layout, const rocksdb_readoptions_t *options
 /* Writes `batch`. -ENOSPC: nothing was written, and it may be tried again. -EIO: nothing is
  * known of what was written; nothing may be written any more. */
 int layout_write(const struct layout *layout, rocksdb_writebatch_t *batch, bool sync);
-/* Writes all that is in memory to tables. */
+/* Writes all that is in memory to tables. -ENOSPC, -EIO. */
 int layout_flush(const struct layout *layout);
+/* How much that is, at most. */
+uint64_t layout_memory_bytes(const struct layout *layout);
 /* The key of a log entry, and of numbers. */
 void layout_encode_number(uint64_t number, char ret[static sizeof(uint64_t)]);
 uint64_t layout_decode_number(const char bytes[static sizeof(uint64_t)]);

@@ -6,7 +6,9 @@
  * 3. Past records of the key: without their values. From now on nobody who comes reads them.
  * 4. Waiting for the snapshots that are held: what they read, RocksDB keeps.
  * 5. All that is in memory to tables, which ends the write-ahead logs there are; and every
- *    table that ever held something of the key, or what was blanked of the log, anew. */
+ *    table that ever held something of the key, or what was blanked of the log, anew.
+ *
+ * Where the disk has no room for a step, it is tried again now and then, until it has. */
 #include "store/purge.h"
 
 #include "store/compact.h"
@@ -20,15 +22,25 @@
 /* A shorter value says nothing: it is found in every other message. */
 #define SECRET_MIN 4
 #define LOG_STEP 1000
+/* Without room it looks again after so long: somebody may wait for it, and looking is cheap. */
+#define ROOM_RETRY_NS ((int64_t)5 * 1000000000)
+/* More than what the write-ahead log grows by. */
+#define WRITE_BYTES ((uint64_t)1024 * 1024)
 
-enum purge_stage { PURGE_NEW, PURGE_WAITING };
+enum purge_stage {
+	PURGE_NEW,
+	PURGE_WAITING,	 /* the past cannot be read any more, but by snapshots that are held */
+	PURGE_REWRITING, /* nobody reads it any more; the files have it */
+};
 
 struct purge {
 	struct local *local;
 	char *key;
 	struct compaction_request request;
 	enum purge_stage stage;
-	uint64_t taken; /* waiting: for those of the first so many holds */
+	uint64_t taken;	     /* waiting: for those of the first so many holds */
+	int64_t retry_ns;    /* there was no room: not before this, monotonic */
+	uint64_t room_bytes; /* with less there was none, whatever was thought */
 	struct compaction progress;
 	uint64_t first_blanked, last_blanked; /* log entries; 0: none */
 };
@@ -237,29 +249,79 @@ static int blank_messages(struct purge *purge)
 
 /* ---- The files ------------------------------------------------------------------ */
 
+/* What holds, or ever held, something to be forgotten. */
+struct places {
+	struct stored_key key, first, last;
+	char first_entry[sizeof(uint64_t)], last_entry[sizeof(uint64_t)];
+	struct key_range ranges[FAMILY_COUNT]; /* without ends: nothing of that family */
+};
+
+static struct key_range range_of(const struct stored_key *first, const struct stored_key *last)
+{
+	return (struct key_range){ first->bytes, last->bytes, first->size, last->size };
+}
+
+static void find_places(const struct purge *purge, struct places *places)
+{
+	memset(places->ranges, 0, sizeof(places->ranges));
+	stored_key_set(&places->key, purge->key, false);
+	places->ranges[FAMILY_KEYS] = range_of(&places->key, &places->key);
+	history_range(purge->key, &places->first, &places->last);
+	places->ranges[FAMILY_HISTORY] = range_of(&places->first, &places->last);
+	if (!purge->first_blanked)
+		return;
+	layout_encode_number(purge->first_blanked, places->first_entry);
+	layout_encode_number(purge->last_blanked, places->last_entry);
+	places->ranges[FAMILY_LOG] = (struct key_range){ places->first_entry, places->last_entry,
+							 sizeof(places->first_entry),
+							 sizeof(places->last_entry) };
+}
+
+/* A reserve that is kept back for any rewrite would never let a small disk have one. */
+static int check_room(struct purge *purge, const struct places *places)
+{
+	struct local *local = purge->local;
+	uint64_t tables = 0, needed;
+
+	for (enum family family = FAMILY_DEFAULT; family < FAMILY_COUNT; family++) {
+		const struct key_range *range = &places->ranges[family];
+
+		if (range->first)
+			tables =
+				MAX(tables, compactor_rewrite_bytes(&local->layout, family, range));
+	}
+	needed = MAX(tables + layout_memory_bytes(&local->layout), purge->room_bytes);
+	purge->progress.needed_bytes = needed;
+	return local_free_bytes(local) < needed ? -ENOSPC : 0;
+}
+
+static int rewrite_places(struct purge *purge, const struct places *places)
+{
+	struct local *local = purge->local;
+	int r = layout_flush(&local->layout);
+
+	for (enum family family = FAMILY_DEFAULT; r == 0 && family < FAMILY_COUNT; family++) {
+		const struct key_range *range = &places->ranges[family];
+
+		if (range->first)
+			r = compactor_rewrite_keys(&local->compactor, family, range);
+	}
+	/* It needs more than was thought. */
+	if (r == -ENOSPC)
+		purge->room_bytes = 2 * purge->progress.needed_bytes;
+	return r;
+}
+
 static int rewrite_files(struct purge *purge)
 {
-	struct compactor *compactor = &purge->local->compactor;
-	struct stored_key first, last;
-	char first_entry[sizeof(uint64_t)], last_entry[sizeof(uint64_t)];
+	g_autofree struct places *places = g_new(struct places, 1);
 	int r;
 
-	r = layout_flush(&purge->local->layout);
-	if (r < 0)
-		return r;
-	stored_key_set(&first, purge->key, false);
-	compactor_rewrite_keys(compactor, FAMILY_KEYS, first.bytes, first.size, first.bytes,
-			       first.size);
-	history_range(purge->key, &first, &last);
-	compactor_rewrite_keys(compactor, FAMILY_HISTORY, first.bytes, first.size, last.bytes,
-			       last.size);
-	if (purge->first_blanked) {
-		layout_encode_number(purge->first_blanked, first_entry);
-		layout_encode_number(purge->last_blanked, last_entry);
-		compactor_rewrite_keys(compactor, FAMILY_LOG, first_entry, sizeof(first_entry),
-				       last_entry, sizeof(last_entry));
-	}
-	return compactor_is_stopping(compactor) ? -ECANCELED : 0;
+	find_places(purge, places);
+	r = check_room(purge, places);
+	if (r == 0)
+		r = rewrite_places(purge, places);
+	return compactor_is_stopping(&purge->local->compactor) ? -ECANCELED : r;
 }
 
 /* ---- All of it ------------------------------------------------------------------ */
@@ -334,10 +396,12 @@ int purge_request(struct local *local, const char *key, store_compaction_fn *pro
 	return 0;
 }
 
-bool purge_can_go_on(const struct purge *purge)
+int64_t purge_due_ns(const struct purge *purge)
 {
-	return purge->stage == PURGE_NEW ||
-	       open_snapshots_count(&purge->local->open, purge->taken) == 0;
+	if (purge->stage == PURGE_WAITING &&
+	    open_snapshots_count(&purge->local->open, purge->taken) > 0)
+		return INT64_MAX;
+	return purge->retry_ns;
 }
 
 static void tell(struct purge *purge)
@@ -367,6 +431,7 @@ static int make_unreadable(struct purge *purge)
 		return r;
 	purge->taken = open_snapshots_taken(&local->open);
 	purge->stage = PURGE_WAITING;
+	purge->progress.unreadable = true;
 	/* Before they are counted: who lets go of one from now on wakes the compactor. */
 	g_atomic_int_inc(&local->compactor.purges_waiting);
 	purge->progress.held_snapshots = open_snapshots_count(&local->open, purge->taken);
@@ -374,21 +439,44 @@ static int make_unreadable(struct purge *purge)
 	return 0;
 }
 
+/* True: nobody holds a snapshot any more that may read it. */
+static bool stop_waiting(struct purge *purge)
+{
+	if (open_snapshots_count(&purge->local->open, purge->taken) > 0)
+		return false;
+	g_atomic_int_add(&purge->local->compactor.purges_waiting, -1);
+	purge->progress.held_snapshots = 0;
+	purge->stage = PURGE_REWRITING;
+	return true;
+}
+
+static void wait_for_room(struct purge *purge)
+{
+	if (purge->stage == PURGE_NEW)
+		purge->progress.needed_bytes = WRITE_BYTES;
+	if (purge->retry_ns == 0)
+		g_warning("store: no room on the disk to purge '%s', it goes on when there is",
+			  purge->key);
+	purge->retry_ns = compactor_clock_ns() + ROOM_RETRY_NS;
+	tell(purge);
+}
+
 bool purge_go_on(struct purge *purge)
 {
 	int r = 0;
 
+	purge->progress.needed_bytes = 0;
 	if (purge->stage == PURGE_NEW)
 		r = make_unreadable(purge);
-	if (r == 0) {
-		if (!purge_can_go_on(purge))
-			return false;
-		g_atomic_int_add(&purge->local->compactor.purges_waiting, -1);
-		purge->progress.held_snapshots = 0;
-		r = rewrite_files(purge);
-	}
-	if (r == -ECANCELED)
+	if (r == 0 && purge->stage == PURGE_WAITING && !stop_waiting(purge))
 		return false;
+	if (r == 0)
+		r = rewrite_files(purge);
+	if (r == -ENOSPC)
+		wait_for_room(purge);
+	if (r == -ECANCELED || r == -ENOSPC)
+		return false;
+	purge->progress.needed_bytes = 0;
 	if (r == 0)
 		(void)note(purge->local, purge->key, true); /* else once more at the next opening */
 	else

@@ -14,8 +14,9 @@ struct purge *purge_new(struct local *local, const char *key, store_compaction_f
 			void *arg);
 void purge_free(struct purge *purge);
 
-/* False while snapshots are held that may still read what is to be forgotten. */
-bool purge_can_go_on(const struct purge *purge);
+/* When it can go on, by the monotonic clock: INT64_MAX while snapshots are held that may still
+ * read what is to be forgotten; later than now where the disk had no room for it. */
+int64_t purge_due_ns(const struct purge *purge);
 /* Goes on as far as it can now. True: it is finished, or failed, and whoever asked knows. */
 bool purge_go_on(struct purge *purge);
 /* Tells whoever asked that it goes on at the next opening. */

@@ -11,28 +11,47 @@
 #include <string.h>
 #include <unistd.h>
 
-static void print_progress(const char *text, bool *waits)
+/* What it waits for. */
+enum wait { WAIT_NONE, WAIT_SNAPSHOTS, WAIT_ROOM };
+
+static enum wait print_wait(const char *text, enum wait before)
 {
 	uint64_t held = mount_status_get_number(text, "held_snapshots");
-	uint64_t read = mount_status_get_number(text, "records_read");
-	uint64_t total = mount_status_get_number(text, "records_total");
+	uint64_t needed = mount_status_get_number(text, "needed_bytes");
+	enum wait wait = held > 0 ? WAIT_SNAPSHOTS : needed > 0 ? WAIT_ROOM : WAIT_NONE;
 
-	if (isatty(STDERR_FILENO) && total > 0)
-		fprintf(stderr, "\rcommitfs: %3u %%", (unsigned)(100 * MIN(read, total) / total));
-	if (held > 0 && !*waits)
+	if (wait == WAIT_SNAPSHOTS && before != wait)
 		command_fail(0,
 			     "waiting for what can still see it: %" G_GUINT64_FORMAT
 			     " %s, of transactions (they are in txn/) and open files; it goes on "
 			     "when they have ended, also without this command",
 			     held, held == 1 ? "snapshot" : "snapshots");
-	*waits = held > 0;
+	if (wait == WAIT_ROOM && before != wait)
+		command_fail(0,
+			     "waiting for room on the disk of the store: %s when %" G_GUINT64_FORMAT
+			     " MiB are free, also without this command",
+			     mount_status_get_number(text, "unreadable") ?
+				     "its files still hold what was purged, which the mount does "
+				     "not show any more; they are rewritten" :
+				     "what is to be purged can still be read; it goes on",
+			     (needed >> 20) + 1);
+	return wait;
+}
+
+static void print_progress(const char *text)
+{
+	uint64_t read = mount_status_get_number(text, "records_read");
+	uint64_t total = mount_status_get_number(text, "records_total");
+
+	if (isatty(STDERR_FILENO) && total > 0)
+		fprintf(stderr, "\rcommitfs: %3u %%", (unsigned)(100 * MIN(read, total) / total));
 }
 
 /* The mount says when it went on. */
 static int follow(int fd, GString *text)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
-	bool waits = false;
+	enum wait waits_for = WAIT_NONE;
 	int r;
 
 	for (;;) {
@@ -40,7 +59,8 @@ static int follow(int fd, GString *text)
 		r = mount_file_read(fd, text);
 		if (r < 0 || mount_status_get_number(text->str, "running") == 0)
 			break;
-		print_progress(text->str, &waits);
+		print_progress(text->str);
+		waits_for = print_wait(text->str, waits_for);
 		if (poll(&wait, 1, -1) < 0 && errno != EINTR)
 			return -errno;
 	}

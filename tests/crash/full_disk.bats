@@ -102,3 +102,42 @@ limited_mount() {
 	case $(sanitizer_library) in ?*) skip "a sanitizer takes more" ;; esac
 	limited_mount --as=600000000 || plain_mount
 }
+
+# fill_disk BYTES: others take all but so many
+fill_disk() {
+	local left
+	left=$(stat -f -c '%a * %S' "$DISK")
+	fallocate -l $((left - $1)) "$DISK/filler"
+	sleep 0.1 # free space is looked at now and then
+}
+
+@test "a purge without room on the disk says so, and goes on when there is room" {
+	local i pid code=0
+	plain_mount
+	echo a-secret >"$MNT/keys/k"
+	for ((i = 0; i < 14; i++)); do
+		dd if=/dev/urandom of="$MNT/keys/big$i" bs=1M count=1 2>/dev/null
+		: >"$MNT/keys/big$i"
+	done
+	echo new >"$MNT/keys/k"
+	unmount_store
+	plain_mount
+	fill_disk $((6 << 20))
+	"$COMMITFS" purge "$MNT" k >"$BASE/purge" 2>&1 3>&- &
+	pid=$!
+	eventually 30 grep -q "waiting for room on the disk" "$BASE/purge"
+	like "$(cat "$BASE/purge")" "which the mount does not show any more; they are rewritten when 1[0-9] MiB are free, also without this command"
+	[ "$(field needed_bytes "$MNT/control/purge")" -gt $((6 << 20)) ]
+	is "$(field unreadable "$MNT/control/purge")" 1
+	is "$(field running "$MNT/control/purge")" 1
+	run cat "$MNT/at/2/k"
+	like "$output" "No data available"
+	grep -qraF a-secret "$STORE"
+	rm "$DISK/filler"
+	wait $pid || code=$?
+	is $code 0 "$(cat "$BASE/purge")"
+	like "$(tail -n 1 "$BASE/purge")" "^commitfs: purged 'k'"
+	is "$(field needed_bytes "$MNT/control/purge")" 0
+	! grep -qraF a-secret "$STORE" || fail "it is still on the disk"
+	is "$(cat "$MNT/keys/k")" new
+}

@@ -17,6 +17,7 @@ struct waiting {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool finished;
+	int error;
 };
 
 static void went_on(const struct compaction *progress, bool finished, int error, void *arg)
@@ -24,9 +25,9 @@ static void went_on(const struct compaction *progress, bool finished, int error,
 	struct waiting *waiting = arg;
 
 	(void)progress;
-	(void)error;
 	pthread_mutex_lock(&waiting->lock);
 	waiting->finished = finished;
+	waiting->error = error;
 	pthread_cond_signal(&waiting->wake);
 	pthread_mutex_unlock(&waiting->lock);
 }
@@ -41,7 +42,7 @@ static void wait_for(struct waiting *waiting)
 
 static void compact(struct store *store, uint64_t revision)
 {
-	struct waiting waiting = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+	struct waiting waiting = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 };
 
 	cr_assert_eq(store_compact(store, revision, went_on, &waiting), 0);
 	wait_for(&waiting);
@@ -49,10 +50,11 @@ static void compact(struct store *store, uint64_t revision)
 
 static void purge(struct store *store, const char *key)
 {
-	struct waiting waiting = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+	struct waiting waiting = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 };
 
 	if (store_purge(store, key, went_on, &waiting) == 0)
 		wait_for(&waiting);
+	cr_expect_eq(waiting.error, 0);
 }
 
 static struct store *open_at(const char *path)

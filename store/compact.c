@@ -375,9 +375,7 @@ static int add_purge(const char *key, size_t key_size, const char *bytes, size_t
 	size_t prefix = strlen(META_PURGE_PREFIX);
 	g_autofree char *purged = g_strndup(key + prefix, key_size - prefix);
 
-	(void)bytes;
-	(void)size;
-	g_queue_push_tail(&compactor->purges, purge_new(compactor->local, purged, NULL, NULL));
+	g_queue_push_tail(&compactor->purges, purge_resume(compactor->local, purged, bytes, size));
 	return 0;
 }
 

@@ -2,7 +2,8 @@
  *
  * 1. A note in `meta`, until it is finished.
  * 2. Messages of the log that hold a past value: asterisks in its place. A line keeps its
- *    length, since those after it keep their places.
+ *    length, since those after it keep their places. Which these are goes into the note: once
+ *    the values are forgotten nothing else tells.
  * 3. Past records of the key: without their values. From now on nobody who comes reads them.
  * 4. Waiting for the snapshots that are held: what they read, RocksDB keeps.
  * 5. All that is in memory to tables, which ends the write-ahead logs there are; and every
@@ -11,6 +12,7 @@
  * Where the disk has no room for a step, it is tried again now and then, until it has. */
 #include "store/purge.h"
 
+#include "store/codec.h"
 #include "store/compact.h"
 #include "store/local.h"
 #include "store/log.h"
@@ -141,6 +143,66 @@ static int forget_values(struct purge *purge)
 	return r;
 }
 
+/* ---- The note ------------------------------------------------------------------- */
+
+static char *meta_key(const char *key)
+{
+	return g_strconcat(META_PURGE_PREFIX, key, NULL);
+}
+
+static void batch_note(const struct purge *purge, rocksdb_writebatch_t *batch)
+{
+	g_autofree char *name = meta_key(purge->key);
+	guint8 blanked[2 * sizeof(uint64_t)];
+
+	encode_u64(encode_u64(blanked, purge->first_blanked), purge->last_blanked);
+	layout_batch_meta(&purge->local->layout, batch, name, 0, blanked,
+			  purge->first_blanked ? sizeof(blanked) : 0);
+}
+
+static void take_note(struct purge *purge, const void *bytes, size_t size)
+{
+	struct reader reader = reader_of(bytes, size);
+
+	if (size < 2 * sizeof(uint64_t))
+		return;
+	purge->first_blanked = read_u64(&reader);
+	purge->last_blanked = read_u64(&reader);
+}
+
+/* One of before may not be finished. */
+static int note(struct purge *purge)
+{
+	const struct layout *layout = &purge->local->layout;
+	g_autofree char *name = meta_key(purge->key);
+	g_autoptr(GBytes) before = NULL;
+	rocksdb_writebatch_t *batch;
+	int r;
+
+	r = layout_get_meta(layout, layout->newest, name, &before, NULL);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (before)
+		take_note(purge, g_bytes_get_data(before, NULL), g_bytes_get_size(before));
+	batch = rocksdb_writebatch_create();
+	batch_note(purge, batch);
+	r = local_write(purge->local, batch, true);
+	rocksdb_writebatch_destroy(batch);
+	return r;
+}
+
+/* Where that fails it is purged once more at the next opening. */
+static void drop_note(struct purge *purge)
+{
+	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+	g_autofree char *name = meta_key(purge->key);
+
+	rocksdb_writebatch_delete_cf(batch, purge->local->layout.families[FAMILY_META], name,
+				     strlen(name));
+	(void)local_write(purge->local, batch, false);
+	rocksdb_writebatch_destroy(batch);
+}
+
 /* ---- Messages ------------------------------------------------------------------- */
 
 static size_t escaped_length(const char *text)
@@ -203,9 +265,10 @@ static int blank_entry(const struct log_entry *entry, void *arg)
 		r = layout_batch_log(&purge->local->layout, blanking->batch, &copy);
 		if (r < 0)
 			return r;
-		purge->first_blanked = purge->first_blanked ? purge->first_blanked :
-							      entry->revision;
-		purge->last_blanked = entry->revision;
+		purge->first_blanked = purge->first_blanked ?
+					       MIN(purge->first_blanked, entry->revision) :
+					       entry->revision;
+		purge->last_blanked = MAX(purge->last_blanked, entry->revision);
 	}
 	return --blanking->left == 0;
 }
@@ -223,8 +286,10 @@ static int blank_step(struct blanking *blanking)
 	more = log_reader_list(purge->local, blanking->next, blank_entry, blanking);
 	if (more == -ENOENT)
 		return 1;
-	if (more >= 0 && rocksdb_writebatch_count(blanking->batch))
+	if (more >= 0 && rocksdb_writebatch_count(blanking->batch)) {
+		batch_note(purge, blanking->batch);
 		r = local_write(purge->local, blanking->batch, false);
+	}
 	rocksdb_writebatch_clear(blanking->batch);
 	return r < 0 ? r : more;
 }
@@ -326,35 +391,20 @@ static int rewrite_files(struct purge *purge)
 
 /* ---- All of it ------------------------------------------------------------------ */
 
-static char *meta_key(const char *key)
-{
-	return g_strconcat(META_PURGE_PREFIX, key, NULL);
-}
-
-static int note(struct local *local, const char *key, bool finished)
-{
-	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-	rocksdb_column_family_handle_t *family = local->layout.families[FAMILY_META];
-	g_autofree char *name = meta_key(key);
-	int r;
-
-	if (finished)
-		rocksdb_writebatch_delete_cf(batch, family, name, strlen(name));
-	else
-		layout_batch_meta(&local->layout, batch, name, 0, "", 0);
-	r = local_write(local, batch, !finished);
-	rocksdb_writebatch_destroy(batch);
-	return r;
-}
-
-struct purge *purge_new(struct local *local, const char *key, store_compaction_fn *progress,
-			void *arg)
+static struct purge *purge_new(struct local *local, const char *key)
 {
 	struct purge *purge = g_new0(struct purge, 1);
 
 	purge->local = local;
 	purge->key = g_strdup(key);
-	purge->request = (struct compaction_request){ progress, arg };
+	return purge;
+}
+
+struct purge *purge_resume(struct local *local, const char *key, const void *bytes, size_t size)
+{
+	struct purge *purge = purge_new(local, key);
+
+	take_note(purge, bytes, size);
 	return purge;
 }
 
@@ -382,12 +432,13 @@ static int check_known(struct purge *purge)
 int purge_request(struct local *local, const char *key, store_compaction_fn *progress, void *arg,
 		  struct purge **ret)
 {
-	struct purge *purge = purge_new(local, key, progress, arg);
+	struct purge *purge = purge_new(local, key);
 	int r;
 
+	purge->request = (struct compaction_request){ progress, arg };
 	r = check_known(purge);
 	if (r == 0)
-		r = note(local, key, false);
+		r = note(purge);
 	if (r < 0) {
 		purge_free(purge);
 		return r;
@@ -478,7 +529,7 @@ bool purge_go_on(struct purge *purge)
 		return false;
 	purge->progress.needed_bytes = 0;
 	if (r == 0)
-		(void)note(purge->local, purge->key, true); /* else once more at the next opening */
+		drop_note(purge);
 	else
 		g_warning("store: cannot purge '%s', it goes on when it is opened next: %s",
 			  purge->key, g_strerror(-r));

@@ -9,9 +9,8 @@ struct purge;
 /* Notes durably that `key` is to be purged. -ENOENT: there is nothing of it. */
 int purge_request(struct local *local, const char *key, store_compaction_fn *progress, void *arg,
 		  struct purge **ret);
-/* One that is noted already. */
-struct purge *purge_new(struct local *local, const char *key, store_compaction_fn *progress,
-			void *arg);
+/* One that was noted before; `bytes` is what the note has. */
+struct purge *purge_resume(struct local *local, const char *key, const void *bytes, size_t size);
 void purge_free(struct purge *purge);
 
 /* When it can go on, by the monotonic clock: INT64_MAX while snapshots are held that may still

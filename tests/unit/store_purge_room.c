@@ -67,6 +67,15 @@ static void leave_disk(void)
 
 TestSuite(store_purge_room, .init = use_disk, .fini = leave_disk, .timeout = 120);
 
+static int put_message(const char *key, const char *text, const char *message)
+{
+	struct program *program = program_new(&test_root);
+
+	add_put(program, key, text);
+	program->message = g_strdup(message);
+	return run_error(store, program);
+}
+
 /* "k" was the secret at revision 2, among so many values of a MiB; all of it is in tables. */
 static void make_past(int count)
 {
@@ -79,7 +88,7 @@ static void make_past(int count)
 		cr_assert_eq(put(store, key, big), 0);
 		cr_assert_eq(put(store, key, ""), 0);
 	}
-	cr_assert_eq(put(store, "k", "new"), 0);
+	cr_assert_eq(put_message("k", "new", "was " SECRET), 0);
 	store_close(store);
 	store = open_store();
 }

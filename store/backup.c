@@ -11,6 +11,7 @@
 
 #include "store/files.h"
 #include "store/local.h"
+#include "store/unfinished.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -452,17 +453,21 @@ static int move_into_place(const char *partial, const char *path, char **ret_mes
 static int restore_to(struct shelf *shelf, uint32_t id, const char *path, struct backup *ret,
 		      char **ret_message)
 {
-	g_autofree char *partial = g_strconcat(path, ".restore.XXXXXX", NULL);
+	g_autofree char *prefix = g_strconcat(path, ".commitfs-restore.", NULL);
+	struct unfinished partial;
 	int r;
 
-	if (!g_mkdtemp(partial))
-		return refuse_errno(ret_message, "make a directory beside", path, -errno);
-	r = restore_into(shelf, id, partial, ret, ret_message);
+	r = unfinished_begin(prefix, &partial);
+	if (r < 0)
+		return refuse_errno(ret_message, "make a directory beside", path, r);
+	r = restore_into(shelf, id, partial.path, ret, ret_message);
 	if (r == 0)
-		r = move_into_place(partial, path, ret_message);
+		r = move_into_place(partial.path, path, ret_message);
 	if (r < 0) {
 		close_engine(shelf);
-		files_remove_tree(partial);
+		unfinished_remove(&partial);
+	} else {
+		unfinished_keep(&partial);
 	}
 	return r;
 }

@@ -1,15 +1,15 @@
 /* Entries are written in batches without a log; RocksDB keeps them sorted. */
 #include "store/sorter.h"
 
-#include "store/files.h"
 #include "store/layout.h"
+#include "store/unfinished.h"
 
 #include <errno.h>
 
 #define BATCH_ENTRIES 1000
 
 struct sorter {
-	char *path;
+	struct unfinished directory;
 	rocksdb_options_t *options;
 	rocksdb_writeoptions_t *unlogged;
 	rocksdb_writebatch_t *batch;
@@ -26,19 +26,20 @@ static int open_database(struct sorter *sorter)
 	rocksdb_options_set_create_if_missing(sorter->options, 1);
 	rocksdb_options_set_info_log_level(sorter->options, 4); /* see layout.c */
 	rocksdb_writeoptions_disable_WAL(sorter->unlogged, 1);
-	sorter->db = rocksdb_open(sorter->options, sorter->path, &error);
+	sorter->db = rocksdb_open(sorter->options, sorter->directory.path, &error);
 	return layout_result("open a database for sorting", error);
 }
 
 int sorter_new(struct sorter **ret)
 {
-	g_autoptr(GError) error = NULL;
+	g_autofree char *prefix = g_build_filename(g_get_tmp_dir(), "commitfs-sort.", NULL);
 	struct sorter *sorter = g_new0(struct sorter, 1);
 	int r;
 
-	sorter->path = g_dir_make_tmp("commitfs-sort.XXXXXX", &error);
-	if (!sorter->path) {
-		g_warning("store: cannot make a directory for sorting: %s", error->message);
+	r = unfinished_begin(prefix, &sorter->directory);
+	if (r < 0) {
+		g_warning("store: cannot make a directory for sorting in '%s': %s", g_get_tmp_dir(),
+			  g_strerror(-r));
 		g_free(sorter);
 		return -EIO;
 	}
@@ -57,11 +58,10 @@ void sorter_free(struct sorter *sorter)
 		return;
 	if (sorter->db)
 		rocksdb_close(sorter->db);
-	files_remove_tree(sorter->path);
+	unfinished_remove(&sorter->directory);
 	rocksdb_writebatch_destroy(sorter->batch);
 	rocksdb_writeoptions_destroy(sorter->unlogged);
 	rocksdb_options_destroy(sorter->options);
-	g_free(sorter->path);
 	g_free(sorter);
 }
 

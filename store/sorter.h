@@ -1,5 +1,6 @@
 /* Sorting more than fits in memory: small entries, in a database of their own in the
- * directory for temporary files, which goes with it. For one thread. */
+ * directory for temporary files, which goes with it, or with the next
+ * one when the process is killed. For one thread. */
 #pragma once
 
 #include <glib.h>

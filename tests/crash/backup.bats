@@ -55,11 +55,13 @@ last_backup() { "$COMMITFS" backup list "$B" | tail -n 1 | cut -f1,2; }
 	is "$("$COMMITFS" backup list "$B" | wc -l)" 1
 }
 
-@test "a restore that is cut short makes no store" {
-	local round whole=0 whole_us begun=${EPOCHREALTIME/./}
+left_behind() { find "$BASE" -maxdepth 1 -name 'restored.commitfs-restore.*'; }
+
+@test "a restore that is cut short makes no store, and the next removes what it left" {
+	local round whole=0 left=0 whole_us begun=${EPOCHREALTIME/./}
 	"$COMMITFS" backup restore "$B" "$BASE/restored" >/dev/null
 	whole_us=$((${EPOCHREALTIME/./} - begun))
-	rm -rf "$BASE/restored"*
+	rm -rf "$BASE/restored"
 	for ((round = 1; round <= ROUNDS; round++)); do
 		"$COMMITFS" backup restore "$B" "$BASE/restored" >/dev/null 2>&1 3>&- &
 		PROCESS_PID[restore]=$!
@@ -70,9 +72,28 @@ last_backup() { "$COMMITFS" backup list "$B" | tail -n 1 | cut -f1,2; }
 			whole=$((whole + 1))
 			run -0 "$COMMITFS" check "$BASE/restored"
 		fi
-		rm -rf "$BASE/restored"*
+		rm -rf "$BASE/restored"
+		left=$((left + $(left_behind | wc -l)))
 	done
-	echo "$whole of $ROUNDS came to their end, which takes $whole_us us"
+	echo "$whole of $ROUNDS came to their end, which takes $whole_us us; they left $left, in all"
 	"$COMMITFS" backup restore "$B" "$BASE/restored" >/dev/null
+	is "$(left_behind)" ''
 	run -0 "$COMMITFS" check "$BASE/restored"
+}
+
+has_sorter() { [ -n "$(find "$1" -path '*/commitfs-sort.*' -name CURRENT)" ]; }
+
+@test "a check that is killed leaves what the next one removes" {
+	local tmp=$BASE/tmp left
+	mkdir "$tmp"
+	"$COMMITFS" backup restore "$B" "$BASE/checked" >/dev/null
+	TMPDIR=$tmp "$COMMITFS" check "$BASE/checked" >/dev/null 2>&1 3>&- &
+	PROCESS_PID[check]=$!
+	until has_sorter "$tmp" || ! running "${PROCESS_PID[check]}"; do :; done
+	kill -9 "${PROCESS_PID[check]}" 2>/dev/null || true
+	wait "${PROCESS_PID[check]}" || true
+	left=$(ls "$tmp")
+	echo "left behind: ${left:-nothing, it was done}"
+	TMPDIR=$tmp run -0 "$COMMITFS" check "$BASE/checked"
+	is "$(ls "$tmp")" ''
 }

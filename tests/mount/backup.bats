@@ -108,7 +108,7 @@ create() {
 	like "$output" "cannot restore the backup in"
 	run -1 "$COMMITFS" backup restore "$B" "$R"
 	[ ! -e "$R" ] || fail "there is a store"
-	is "$(find "$BASE" -maxdepth 1 -name '*.restore.*' | wc -l)" 0
+	is "$(find "$BASE" -maxdepth 1 -name '*.commitfs-restore.*' | wc -l)" 0
 	is "$(find "$B" -name 'verify.tmp' | wc -l)" 0
 }
 

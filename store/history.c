@@ -63,19 +63,13 @@ static void seek_history(rocksdb_iterator_t *iterator, const struct stored_key *
 static int read_history(const struct place *place, const rocksdb_iterator_t *iterator,
 			const struct stored_key *stored, bool with_value, struct record **ret)
 {
-	uint64_t superseded;
 	int r;
 
 	if (!at_history_of(iterator, stored)) {
 		r = rocksdb_iter_valid(iterator) ? 0 : iterator_result(iterator);
 		return r < 0 ? r : -ENOENT;
 	}
-	r = layout_decode_superseded(place->layout, iterator, &superseded);
-	if (r < 0)
-		return r;
-	if (superseded <= place->revision)
-		return -ENOENT;
-	return layout_decode_history(place->layout, iterator, with_value, NULL, ret);
+	return layout_decode_history_at(place->layout, iterator, place->revision, with_value, ret);
 }
 
 /* ---- One key -------------------------------------------------------------------- */

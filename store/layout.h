@@ -133,6 +133,10 @@ int layout_decode_record(const struct layout *layout, const rocksdb_iterator_t *
 			 bool with_value, struct record **ret);
 int layout_decode_history(const struct layout *layout, const rocksdb_iterator_t *iterator,
 			  bool with_value, uint64_t *ret_superseded, struct record **ret);
+/* The record of history, when it is what there was at `revision`. -ENOENT: it was superseded by
+ * then; in an encrypted store that is certain as well. */
+int layout_decode_history_at(const struct layout *layout, const rocksdb_iterator_t *iterator,
+			     uint64_t revision, bool with_value, struct record **ret);
 /* The revision that superseded it, without the rest. */
 int layout_decode_superseded(const struct layout *layout, const rocksdb_iterator_t *iterator,
 			     uint64_t *ret);

@@ -142,6 +142,29 @@ int layout_decode_history(const struct layout *layout, const rocksdb_iterator_t 
 	return r;
 }
 
+int layout_decode_history_at(const struct layout *layout, const rocksdb_iterator_t *iterator,
+			     uint64_t revision, bool with_value, struct record **ret)
+{
+	g_autoptr(record) record = NULL;
+	struct seal_text stored;
+	struct seal_place place;
+	bool superseded;
+	int r;
+
+	r = find_history(iterator, &place, &stored);
+	if (r < 0)
+		return r;
+	/* In a box this is known to be true when the head is open, which tells of the rest. */
+	superseded = place.superseded <= revision;
+	if (superseded && !layout->sealer)
+		return -ENOENT;
+	r = decode_record(layout, &place, stored, with_value && !superseded, &record);
+	if (r < 0 || superseded)
+		return r < 0 ? r : -ENOENT;
+	*ret = g_steal_pointer(&record);
+	return 0;
+}
+
 int layout_decode_superseded(const struct layout *layout, const rocksdb_iterator_t *iterator,
 			     uint64_t *ret)
 {

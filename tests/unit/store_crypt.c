@@ -5,9 +5,29 @@
 #include "store/tree_sum.h"
 #include "tests/unit/store_crypt_test.h"
 
+#include <dlfcn.h>
+#include <sodium.h>
 #include <sys/stat.h>
 
 static struct crypt_store secret;
+static gint opened; /* atomic: heads and tails of boxes */
+
+/* Instead of libsodium's, which it calls. */
+int crypto_aead_xchacha20poly1305_ietf_decrypt(unsigned char *text, unsigned long long *text_size,
+					       unsigned char *nothing, const unsigned char *box,
+					       unsigned long long box_size,
+					       const unsigned char *bound,
+					       unsigned long long bound_size,
+					       const unsigned char *nonce, const unsigned char *key)
+{
+	int (*decrypt)(unsigned char *, unsigned long long *, unsigned char *,
+		       const unsigned char *, unsigned long long, const unsigned char *,
+		       unsigned long long, const unsigned char *, const unsigned char *);
+
+	*(void **)&decrypt = dlsym(RTLD_NEXT, "crypto_aead_xchacha20poly1305_ietf_decrypt");
+	g_atomic_int_inc(&opened);
+	return decrypt(text, text_size, nothing, box, box_size, bound, bound_size, nonce, key);
+}
 
 static void setup(void)
 {
@@ -46,6 +66,23 @@ static int collect_version(const struct version *version, void *arg)
 	g_string_append_printf(arg, "%d-%d:%s ", (int)version->revision,
 			       (int)version->superseded_revision, text ? text : "-");
 	return 0;
+}
+
+Test(store_crypt, a_past_value_is_opened_once)
+{
+	g_autoptr(snapshot) past = NULL;
+	g_autoptr(record) record = NULL;
+	g_autofree char *text = NULL;
+	int before;
+
+	cr_assert_eq(put(secret.store, "k", "a value"), 0);
+	cr_assert_eq(remove_key(secret.store, OP_DELETE, "k"), 0);
+	cr_assert_eq(store_snapshot(secret.store, 2, &past), 0);
+	before = g_atomic_int_get(&opened);
+	cr_assert_eq(snapshot_get(past, "k", &record), 0);
+	cr_expect_eq(g_atomic_int_get(&opened) - before, 2, "more than head and tail");
+	text = text_of(record);
+	cr_expect_str_eq(text, "a value");
 }
 
 Test(store_crypt, values_links_directories_and_history_come_back)

@@ -1,6 +1,7 @@
 /* commitfs import: the keys that export wrote, in one commit, or in several. */
 #include "tools/command.h"
 #include "tools/export_line.h"
+#include "tools/lines.h"
 #include "tools/mount_file.h"
 #include "tools/mount_status.h"
 #include "tools/path_copy.h"
@@ -22,15 +23,15 @@
 
 struct import {
 	const char *name; /* of the input, for messages */
-	FILE *input;	  /* seekable */
+	int input;	  /* seekable */
 	gboolean replace;
 	gint64 batch_keys; /* so many keys a commit; 0: all */
 	struct export_head head;
-	char *text;	 /* of the line read last */
-	size_t room;	 /* in it */
-	size_t max_room; /* what export writes of the largest value the mount allows */
-	uint64_t number; /* of that line, from 1 */
-	uint64_t keys;	 /* made so far */
+	size_t max_line; /* what export writes of the largest value the mount allows */
+	struct lines lines;
+	const char *text; /* of the line read last */
+	uint64_t number;  /* of that line, from 1 */
+	uint64_t keys;	  /* made so far */
 
 	/* Where the commit that is being made began, for trying again, and how far it got. */
 	off_t begin;
@@ -167,46 +168,20 @@ static int make_key(const struct import *import, const char *view, const struct 
 
 /* ---- The lines ------------------------------------------------------------------ */
 
-static int grow_text(struct import *import)
-{
-	size_t room = MIN(MAX(2 * import->room, 4096), import->max_room);
-	char *text;
-
-	if (import->room == import->max_room)
-		return fail_line(import, NULL,
-				 "it is longer than any with a value that the mount allows; see "
-				 "its --max-value");
-	text = g_try_realloc(import->text, room);
-	if (text == NULL)
-		return -ENOMEM;
-	import->text = text;
-	import->room = room;
-	return 0;
-}
-
 /* 1: there is one, in import->text of *ret_size. 0: the input ends. */
 static int read_line(struct import *import, size_t *ret_size)
 {
-	size_t size = 0;
-	int c, r;
+	int r;
 
 	import->number++;
-	do {
-		errno = 0;
-		c = getc_unlocked(import->input);
-		if (c == EOF)
-			break;
-		r = size == import->room ? grow_text(import) : 0;
-		if (r != 0)
-			return r;
-		import->text[size++] = (char)c;
-	} while (c != '\n');
-	if (ferror(import->input))
-		return -errno;
-	if (size == 0)
+	r = lines_read(&import->lines, &import->text, ret_size);
+	if (r == -EMSGSIZE)
+		return fail_line(import, NULL,
+				 "it is longer than any with a value that the mount allows; see "
+				 "its --max-value");
+	if (r == 0)
 		import->number--;
-	*ret_size = size;
-	return size > 0;
+	return r;
 }
 
 /* It is not the line that is at fault, but the transaction or the mount. */
@@ -252,13 +227,6 @@ static int import_line(struct import *import, const char *view, size_t size)
 	return r;
 }
 
-static bool is_at_end(const struct import *import)
-{
-	int next = getc(import->input);
-
-	return next == EOF || ungetc(next, import->input) == EOF;
-}
-
 /* The keys of one commit, from where the last one ended. */
 static int import_batch(const struct txn_directory *txn, void *arg, char **ret_path)
 {
@@ -271,15 +239,14 @@ static int import_batch(const struct txn_directory *txn, void *arg, char **ret_p
 	(void)ret_path;
 	import->number = import->begin_number;
 	import->keys = import->begin_keys;
-	if (fseeko(import->input, import->begin, SEEK_SET) < 0)
-		return -errno;
+	lines_seek(&import->lines, import->begin);
 	while (r == 0 && import->keys < end) {
 		r = read_line(import, &size);
 		if (r != 1)
 			break;
 		r = import_line(import, txn->keys, size);
 	}
-	import->finished = is_at_end(import);
+	import->finished = lines_at_end(&import->lines);
 	return r;
 }
 
@@ -287,26 +254,39 @@ static int import_batch(const struct txn_directory *txn, void *arg, char **ret_p
 
 static void close_input(struct import *import)
 {
-	if (import->input != NULL && import->input != stdin)
-		fclose(import->input);
+	if (import->input > STDIN_FILENO)
+		close(import->input);
+}
+
+static int copy_input(int from, int to)
+{
+	char buffer[65536];
+	ssize_t count;
+
+	while ((count = read(from, buffer, sizeof(buffer))) != 0) {
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0 || write(to, buffer, (size_t)count) < count)
+			return -EIO;
+	}
+	return 0;
 }
 
 /* What can be read only once is kept, for trying again. */
 static int keep_input(struct import *import)
 {
-	FILE *kept = tmpfile();
-	char buffer[65536];
-	size_t count;
+	FILE *file = tmpfile();
+	int kept = file ? fcntl(fileno(file), F_DUPFD_CLOEXEC, 0) : -1;
+	int r = kept < 0 ? -errno : 0;
 
-	if (kept == NULL)
-		return -errno;
-	while ((count = fread(buffer, 1, sizeof(buffer), import->input)) > 0) {
-		if (fwrite(buffer, 1, count, kept) < count)
-			break;
-	}
-	if (ferror(import->input) || ferror(kept) || fseeko(kept, 0, SEEK_SET) < 0) {
-		fclose(kept);
-		return -EIO;
+	if (file)
+		fclose(file);
+	if (r < 0)
+		return r;
+	r = copy_input(import->input, kept);
+	if (r < 0) {
+		close(kept);
+		return r;
 	}
 	close_input(import);
 	import->input = kept;
@@ -315,11 +295,19 @@ static int keep_input(struct import *import)
 
 static int open_input(struct import *import, const char *path)
 {
+	off_t begin;
+	int r = 0;
+
 	import->name = path ? path : "(standard input)";
-	import->input = path ? fopen(path, "re") : stdin;
-	if (import->input == NULL)
+	import->input = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	if (import->input < 0)
 		return -errno;
-	return fseeko(import->input, 0, SEEK_CUR) < 0 ? keep_input(import) : 0;
+	begin = lseek(import->input, 0, SEEK_CUR);
+	if (begin < 0)
+		r = keep_input(import);
+	lines_init(&import->lines, import->input, import->max_line);
+	lines_seek(&import->lines, MAX(begin, 0));
+	return r;
 }
 
 /* Reads all lines once, so that nothing is begun that cannot be finished. */
@@ -337,7 +325,7 @@ static int check_input(struct import *import)
 	} else if (r == 0) {
 		return command_fail(EXIT_USAGE, "cannot import '%s': it is empty", import->name);
 	}
-	import->begin = ftello(import->input);
+	import->begin = lines_tell(&import->lines);
 	import->begin_number = import->number;
 	while (r == 1 && (r = read_line(import, &size)) == 1) {
 		struct export_line line = { 0 };
@@ -362,7 +350,7 @@ static int import_all(struct import *import, const struct mount *mount)
 
 	while (r == 0 && !import->finished) {
 		r = undo_in_transaction(mount, action, message, import_batch, import);
-		import->begin = ftello(import->input);
+		import->begin = lines_tell(&import->lines);
 		import->begin_number = import->number;
 		import->begin_keys = import->keys;
 	}
@@ -380,7 +368,7 @@ static int read_limit(struct import *import, const struct mount *mount)
 
 	if (r < 0)
 		return mount_file_fail(r, "read the limits of '%s'", mount->point);
-	import->max_room = LINE_MAX_BYTES(
+	import->max_line = LINE_MAX_BYTES(
 		MAX(mount_status_get_number(status->str, "max_value_bytes"), VALUE_MIN_BYTES));
 	return 0;
 }
@@ -403,7 +391,7 @@ static int import_from(struct import *import, const char *path, const char *poin
 		r = check_input(import);
 	if (r == 0)
 		r = import_all(import, mount);
-	g_free(import->text);
+	lines_done(&import->lines);
 	close_input(import);
 	return r;
 }

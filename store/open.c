@@ -314,50 +314,54 @@ static int open_marker(const char *path, int *ret, bool *ret_encrypted, char **r
 
 /* ---- Opening: the database ------------------------------------------------------ */
 
-/* The revision of what is in tables. 0: they cannot be read so. Changes nothing. */
-static uint64_t find_table_revision(const struct local *local, const char *database)
+/* What was found out about a log, and of the tables when that was asked for. */
+struct survey {
+	struct wal_report report;
+	bool tables_read;
+	uint64_t table_revision; /* of what is in tables; 0: they cannot be read so */
+	uint64_t first_log;	 /* number of the first that RocksDB needs; 0: not known */
+};
+
+/* Changes nothing on the disk. */
+static void read_tables(const struct local *local, const char *database, struct survey *survey)
 {
 	g_autofree char *error = NULL;
 	struct layout layout;
-	uint64_t revision = 0;
 
+	if (survey->tables_read)
+		return;
+	survey->tables_read = true;
 	if (layout_open(&layout, database, LAYOUT_TABLES, &error) < 0)
-		return 0;
+		return;
 	layout.sealer = local->sealer;
-	layout_get_number(&layout, layout.newest, META_REVISION, &revision);
+	layout_get_number(&layout, layout.newest, META_REVISION, &survey->table_revision);
+	rocksdb_property_int(layout.db, "rocksdb.min-log-number-to-keep", &survey->first_log);
 	layout_close(&layout, false);
-	return revision;
-}
-
-/* The number of the first log that RocksDB needs; 0: not known. Changes nothing. */
-static uint64_t find_first_log(const char *database)
-{
-	g_autofree char *error = NULL;
-	struct layout layout;
-	uint64_t number = 0;
-
-	if (layout_open(&layout, database, LAYOUT_TABLES, &error) < 0)
-		return 0;
-	rocksdb_property_int(layout.db, "rocksdb.min-log-number-to-keep", &number);
-	layout_close(&layout, false);
-	return number;
 }
 
 /* As wal_examine. Logs that it needs no more RocksDB removes the newest first: cut short, that
  * leaves a gap behind those that are left. They are not looked at, if that matters. */
-static int examine_log(const char *database, bool thorough, uint64_t before, struct wal_report *ret)
+static int examine_log(const struct local *local, const char *database, bool thorough,
+		       uint64_t before, struct survey *ret)
 {
-	int r = wal_examine(database, thorough, 0, before, ret);
-	uint64_t first = r == 0 && ret->state == WAL_DAMAGED ? find_first_log(database) : 0;
+	int r = wal_examine(database, thorough, 0, before, &ret->report);
 
-	return first ? wal_examine(database, thorough, first, before, ret) : r;
+	if (r < 0 || ret->report.state != WAL_DAMAGED)
+		return r;
+	read_tables(local, database, ret);
+	if (!ret->first_log)
+		return r;
+	return wal_examine(database, thorough, ret->first_log, before, &ret->report);
 }
 
 /* The newest revision that the damage does not concern; 0: there is none. */
 static uint64_t find_safe_revision(const struct local *local, const char *database,
-				   const struct wal_report *report)
+				   struct survey *survey)
 {
-	return report->revision ? report->revision : find_table_revision(local, database);
+	if (survey->report.revision)
+		return survey->report.revision;
+	read_tables(local, database, survey);
+	return survey->table_revision;
 }
 
 /* Only the log is damaged. `safe`: the newest revision before that, 0 when it is not known. */
@@ -411,18 +415,18 @@ static int refuse_corrupt(const struct local *local, const char *database, const
 			  char **ret_message)
 {
 	const char *path = local->path;
-	struct wal_report report;
+	struct survey survey = { 0 };
 	bool damaged = false;
 
-	if (tells_of_missing_log(error, &report)) {
-		uint64_t before = report.number;
+	if (tells_of_missing_log(error, &survey.report)) {
+		uint64_t before = survey.report.number;
 
-		damaged = examine_log(database, false, before, &report) == 0;
-	} else if (examine_log(database, true, WAL_ALL, &report) == 0) {
-		damaged = report.state == WAL_DAMAGED;
+		damaged = examine_log(local, database, false, before, &survey) == 0;
+	} else if (examine_log(local, database, true, WAL_ALL, &survey) == 0) {
+		damaged = survey.report.state == WAL_DAMAGED;
 	}
 	if (damaged)
-		return refuse_damaged_log(path, error, find_safe_revision(local, database, &report),
+		return refuse_damaged_log(path, error, find_safe_revision(local, database, &survey),
 					  ret_message);
 	return refuse(ret_message, -EUCLEAN,
 		      g_strdup_printf("cannot open store '%s': damaged (%s); nothing was changed; "
@@ -478,24 +482,25 @@ static int check_wal(struct local *local, const char *database, enum layout_mode
 	bool reading = *mode == LAYOUT_READ;
 	bool accept = local->options.accept_loss && !reading;
 	g_autofree char *what = NULL;
-	struct wal_report report;
+	struct survey survey = { 0 };
+	const struct wal_report *report = &survey.report;
 	int r;
 
-	r = examine_log(database, accept || reading, WAL_ALL, &report);
-	if (r == 0 && report.state == WAL_TORN && reading)
+	r = examine_log(local, database, accept || reading, WAL_ALL, &survey);
+	if (r == 0 && report->state == WAL_TORN && reading)
 		*mode = LAYOUT_SALVAGE;
-	else if (r == 0 && report.state == WAL_TORN)
-		r = wal_forgive(database, &report);
+	else if (r == 0 && report->state == WAL_TORN)
+		r = wal_forgive(database, report);
 	if (r < 0)
 		return refuse_errno(ret_message, "open", local->path, r);
-	if (report.state != WAL_DAMAGED)
+	if (report->state != WAL_DAMAGED)
 		return 0;
-	what = describe_damage(&report);
+	what = describe_damage(report);
 	if (!accept)
 		return refuse_damaged_log(local->path, what,
-					  find_safe_revision(local, database, &report),
+					  find_safe_revision(local, database, &survey),
 					  ret_message);
-	r = loss_accept(local, &report, what);
+	r = loss_accept(local, report, what);
 	return r < 0 ? refuse_errno(ret_message, "cut the log of", local->path, r) : 0;
 }
 

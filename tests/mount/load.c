@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -239,8 +240,8 @@ static int measure_latency(int rounds)
 		}
 	}
 	qsort(samples, (size_t)rounds, sizeof *samples, compare_doubles);
-	printf("median_ms %.0f\nworst_ms %.0f\n", samples[rounds / 2] * 1000,
-	       samples[rounds - 1] * 1000);
+	printf("median_us %.0f\nworst_us %.0f\n", samples[rounds / 2] * 1e6,
+	       samples[rounds - 1] * 1e6);
 	return 0;
 }
 
@@ -268,6 +269,7 @@ static int run_processes(const struct kind *kind, int processes, int seconds)
 		if (pid < 0)
 			return 1;
 		if (pid == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			kind->work(i, until, &counts[i]);
 			_exit(0);
 		}

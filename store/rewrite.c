@@ -179,9 +179,9 @@ static uint64_t count_failures(const struct layout *layout)
 	return count;
 }
 
-/* RocksDB does not tell by C whether it could rewrite them: that any job failed meanwhile does,
- * if it is not always this one. Where there is less room than a rewrite needs at most, it was
- * for want of that. */
+/* RocksDB does not tell by C whether it could rewrite them: when any job failed meanwhile, it is
+ * taken to be this one. Where there is less room than a rewrite needs at most, it was for want
+ * of that. */
 int compactor_rewrite_keys(struct compactor *compactor, enum family family,
 			   const struct key_range *range)
 {

@@ -605,11 +605,11 @@ int store_compact(struct store *store, uint64_t revision, store_compaction_fn *p
  * stay, without a value and `purged`. Messages in the log that hold such a value (of four
  * bytes or more, without its last newline) have asterisks in its place. Then the files of
  * the store are rewritten so that no trace of it is left, which can be only when all
- * snapshots that are held have been let go of, and when the disk has room for it: progress (may
- * be NULL) is told when the past cannot be read any more, and what is waited for. The request is durable
- * when this returns, and goes on after any kill. Values that lie under other keys, by a rename
- * or copy, stay. -ENOENT: there is no such key and no past value of it. -ENOSPC: it cannot be noted. -EROFS,
- * -EIO. */
+ * snapshots that are held have been let go of, and the disk has room for it: progress (may be
+ * NULL) is told when the past cannot be read any more, and what is waited for. The request is
+ * durable when this returns, and goes on after any kill. Values that lie under other keys, by
+ * a rename or copy, stay. -ENOENT: there is no such key and no past value of it. -ENOSPC: it
+ * cannot be noted. -EROFS, -EIO. */
 int store_purge(struct store *store, const char *key, store_compaction_fn *progress, void *arg);
 
 /* A checkpoint: a directory beside the database that holds all of it as it was at one

@@ -138,7 +138,15 @@ static void *tell_kernel(void *arg)
 	return NULL;
 }
 
-struct notifier *notifier_new(struct fs *fs)
+static void release(struct notifier *notifier)
+{
+	g_queue_clear_full(&notifier->queue, notice_free);
+	pthread_cond_destroy(&notifier->wake);
+	pthread_mutex_destroy(&notifier->lock);
+	g_free(notifier);
+}
+
+int notifier_new(struct fs *fs, struct notifier **ret)
 {
 	struct notifier *notifier = g_new0(struct notifier, 1);
 	int r;
@@ -146,10 +154,12 @@ struct notifier *notifier_new(struct fs *fs)
 	notifier->fs = fs;
 	pthread_mutex_init(&notifier->lock, NULL);
 	pthread_cond_init(&notifier->wake, NULL);
-	r = pthread_create(&notifier->thread, NULL, tell_kernel, notifier);
-	if (r != 0)
-		g_error("cannot start the notifier thread: %s", g_strerror(r));
-	return notifier;
+	r = -pthread_create(&notifier->thread, NULL, tell_kernel, notifier);
+	if (r < 0)
+		release(notifier);
+	else
+		*ret = notifier;
+	return r;
 }
 
 /* Whoever keeps a directory busy may keep the thread in the kernel for as long: then it is
@@ -158,6 +168,8 @@ bool notifier_free(struct notifier *notifier)
 {
 	struct timespec until;
 
+	if (!notifier)
+		return true;
 	pthread_mutex_lock(&notifier->lock);
 	notifier->stop = true;
 	pthread_cond_signal(&notifier->wake);
@@ -169,10 +181,7 @@ bool notifier_free(struct notifier *notifier)
 		g_atomic_int_set(&notifier->abandoned, 1);
 		return false;
 	}
-	g_queue_clear_full(&notifier->queue, notice_free);
-	pthread_cond_destroy(&notifier->wake);
-	pthread_mutex_destroy(&notifier->lock);
-	g_free(notifier);
+	release(notifier);
 	return true;
 }
 

@@ -34,8 +34,10 @@ void tree_ended(struct fs *fs, struct txn *txn);
 typedef int txn_round_fn(struct txn *txn);
 int tree_new_round(struct fs *fs, struct txn *txn, txn_round_fn *begin);
 
-struct notifier *notifier_new(struct fs *fs);
-/* False: its thread could not be ended in time, and what it uses must be left as it is. */
+/* -EAGAIN: no thread can be started. */
+int notifier_new(struct fs *fs, struct notifier **ret);
+/* False: its thread could not be ended in time, and what it uses must be left as it is.
+ * Accepts NULL. */
 bool notifier_free(struct notifier *notifier);
 /* The kernel shall forget a name, which the node `node_id` had. Never waits. */
 void notifier_forget_name(struct notifier *notifier, uint64_t parent_id, const char *name,

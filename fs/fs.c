@@ -82,7 +82,6 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
 	fs->log_handles = g_ptr_array_new();
-	fs->watch = watch_hub_new(fs);
 	pthread_mutex_init(&fs->provisional_lock, NULL);
 	fs->provisional = provisional_table_new();
 	return fs;
@@ -106,6 +105,19 @@ static void step_down(void *arg)
 	loop_step_down();
 }
 
+static int start_threads(struct fs *fs)
+{
+	int r = watch_hub_new(fs, &fs->watch);
+
+	if (r == 0)
+		r = notifier_new(fs, &fs->notifier);
+	if (r == 0)
+		r = notifier_new(fs, &fs->pages);
+	if (r == 0)
+		r = housekeeper_new(fs, &fs->housekeeper);
+	return r;
+}
+
 static int start(struct fs *fs, char **ret_message)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -124,6 +136,12 @@ static int start(struct fs *fs, char **ret_message)
 					       fs->options.mount_point);
 		return -EINVAL;
 	}
+	r = start_threads(fs);
+	if (r < 0) {
+		*ret_message = g_strdup_printf("cannot mount on '%s': cannot start a thread: %s",
+					       fs->options.mount_point, g_strerror(-r));
+		return r;
+	}
 	errno = 0;
 	if (fuse_session_mount(fs->session, fs->options.mount_point) != 0) {
 		r = errno ? -errno : -EPERM;
@@ -137,9 +155,6 @@ static int start(struct fs *fs, char **ret_message)
 					       fs->options.mount_point, g_strerror(-r));
 		return r;
 	}
-	fs->notifier = notifier_new(fs);
-	fs->pages = notifier_new(fs);
-	fs->housekeeper = housekeeper_new(fs);
 	store_watch(fs->store, commit_seen, fs);
 	store_on_lead(fs->store, step_down, NULL);
 	forget_listen(fs);
@@ -211,8 +226,7 @@ void fs_free(struct fs *fs)
 	forget_listen(NULL);
 	if (fs->session)
 		fuse_session_unmount(fs->session);
-	if (fs->housekeeper)
-		housekeeper_free(fs->housekeeper);
+	housekeeper_free(fs->housekeeper);
 	fs->housekeeper = NULL;
 	watch_hub_stop(fs->watch);
 	lock_table_end(fs->locks);
@@ -221,7 +235,7 @@ void fs_free(struct fs *fs)
 	store_drain(fs->store);
 	store_watch(fs->store, NULL, NULL);
 	store_on_lead(fs->store, NULL, NULL);
-	if (fs->notifier && (!notifier_free(fs->notifier) || !notifier_free(fs->pages)))
+	if (!notifier_free(fs->notifier) || !notifier_free(fs->pages))
 		return; /* its thread still has the session and us */
 	if (fs->session)
 		fuse_session_destroy(fs->session);

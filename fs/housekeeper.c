@@ -365,7 +365,27 @@ static void *keep_house(void *arg)
 	return NULL;
 }
 
-struct housekeeper *housekeeper_new(struct fs *fs)
+static void unref_keys(GHashTable *sessions)
+{
+	struct session *session;
+	GHashTableIter iter;
+
+	g_hash_table_iter_init(&iter, sessions);
+	while (g_hash_table_iter_next(&iter, (void **)&session, NULL))
+		session_unref(session);
+	g_hash_table_unref(sessions);
+}
+
+static void release(struct housekeeper *housekeeper)
+{
+	unref_keys(housekeeper->idle);
+	unref_keys(housekeeper->closing);
+	pthread_cond_destroy(&housekeeper->wake);
+	pthread_mutex_destroy(&housekeeper->lock);
+	g_free(housekeeper);
+}
+
+int housekeeper_new(struct fs *fs, struct housekeeper **ret)
 {
 	struct housekeeper *housekeeper = g_new0(struct housekeeper, 1);
 	pthread_condattr_t attributes;
@@ -379,25 +399,18 @@ struct housekeeper *housekeeper_new(struct fs *fs)
 	pthread_condattr_destroy(&attributes);
 	housekeeper->idle = g_hash_table_new(NULL, NULL);
 	housekeeper->closing = g_hash_table_new(NULL, NULL);
-	r = pthread_create(&housekeeper->thread, NULL, keep_house, housekeeper);
-	if (r != 0)
-		g_error("cannot start the housekeeping thread: %s", g_strerror(r));
-	return housekeeper;
-}
-
-static void unref_keys(GHashTable *sessions)
-{
-	struct session *session;
-	GHashTableIter iter;
-
-	g_hash_table_iter_init(&iter, sessions);
-	while (g_hash_table_iter_next(&iter, (void **)&session, NULL))
-		session_unref(session);
-	g_hash_table_unref(sessions);
+	r = -pthread_create(&housekeeper->thread, NULL, keep_house, housekeeper);
+	if (r < 0)
+		release(housekeeper);
+	else
+		*ret = housekeeper;
+	return r;
 }
 
 void housekeeper_free(struct housekeeper *housekeeper)
 {
+	if (!housekeeper)
+		return;
 	pthread_mutex_lock(&housekeeper->lock);
 	housekeeper->stop = true;
 	pthread_cond_signal(&housekeeper->wake);
@@ -406,9 +419,5 @@ void housekeeper_free(struct housekeeper *housekeeper)
 	g_atomic_int_set(&housekeeper->closing_count, 0); /* nobody waits again */
 	resume_all(&housekeeper->waiting);
 	call_all(&housekeeper->later);
-	unref_keys(housekeeper->idle);
-	unref_keys(housekeeper->closing);
-	pthread_cond_destroy(&housekeeper->wake);
-	pthread_mutex_destroy(&housekeeper->lock);
-	g_free(housekeeper);
+	release(housekeeper);
 }

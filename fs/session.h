@@ -75,5 +75,6 @@ bool session_wait_for_release(struct fs *fs, fuse_req_t req, struct node *node, 
 struct node *session_node(struct session *session);
 
 /* The thread that commits idle appenders and lets waiting requests go. */
-struct housekeeper *housekeeper_new(struct fs *fs);
-void housekeeper_free(struct housekeeper *housekeeper);
+/* -EAGAIN: no thread can be started. */
+int housekeeper_new(struct fs *fs, struct housekeeper **ret);
+void housekeeper_free(struct housekeeper *housekeeper); /* accepts NULL */

@@ -467,7 +467,18 @@ static void *run_hub(void *arg)
 	return NULL;
 }
 
-struct watch_hub *watch_hub_new(struct fs *fs)
+void watch_hub_free(struct watch_hub *hub)
+{
+	if (!hub)
+		return;
+	ring_clear(hub);
+	g_ptr_array_unref(hub->watchers);
+	pthread_cond_destroy(&hub->wake);
+	pthread_mutex_destroy(&hub->lock);
+	g_free(hub);
+}
+
+int watch_hub_new(struct fs *fs, struct watch_hub **ret)
 {
 	struct watch_hub *hub = g_new0(struct watch_hub, 1);
 	int r;
@@ -476,16 +487,21 @@ struct watch_hub *watch_hub_new(struct fs *fs)
 	hub->watchers = g_ptr_array_new();
 	pthread_mutex_init(&hub->lock, NULL);
 	pthread_cond_init(&hub->wake, NULL);
-	r = pthread_create(&hub->thread, NULL, run_hub, hub);
-	if (r != 0)
-		g_error("cannot start the thread of watchers: %s", g_strerror(r));
-	return hub;
+	r = -pthread_create(&hub->thread, NULL, run_hub, hub);
+	if (r < 0)
+		watch_hub_free(hub);
+	else
+		*ret = hub;
+	return r;
 }
 
 void watch_hub_stop(struct watch_hub *hub)
 {
-	GArray *answers = answers_new();
+	GArray *answers;
 
+	if (!hub)
+		return;
+	answers = answers_new();
 	pthread_mutex_lock(&hub->lock);
 	hub->stop = true;
 	pthread_cond_signal(&hub->wake);
@@ -501,15 +517,6 @@ void watch_hub_stop(struct watch_hub *hub)
 	pthread_mutex_unlock(&hub->lock);
 	give_answers(answers);
 	pthread_join(hub->thread, NULL);
-}
-
-void watch_hub_free(struct watch_hub *hub)
-{
-	ring_clear(hub);
-	g_ptr_array_unref(hub->watchers);
-	pthread_cond_destroy(&hub->wake);
-	pthread_mutex_destroy(&hub->lock);
-	g_free(hub);
 }
 
 int watch_open(struct handle *handle, struct fuse_file_info *info)

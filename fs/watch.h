@@ -12,10 +12,11 @@ action_fn act_watch;
  * none), the rest an escaped key (caller frees). -EINVAL: it is not so. */
 int watch_parse(const char *data, size_t size, char **ret_prefix, uint64_t *ret_from);
 
-struct watch_hub *watch_hub_new(struct fs *fs);
-/* Answers who waits, and ends its thread. */
+/* -EAGAIN: no thread can be started. */
+int watch_hub_new(struct fs *fs, struct watch_hub **ret);
+/* Answers who waits, and ends its thread. Accepts NULL. */
 void watch_hub_stop(struct watch_hub *hub);
-void watch_hub_free(struct watch_hub *hub);
+void watch_hub_free(struct watch_hub *hub); /* accepts NULL */
 
 /* From the committing thread, for each commit in turn. */
 void watch_commit_seen(struct watch_hub *hub, const struct log_entry *commit);

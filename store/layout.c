@@ -14,6 +14,7 @@
 
 #include "store/codec.h"
 #include "store/statistics.h"
+#include "store/threads.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +24,9 @@
 #define ALL_WRITE_BUFFERS_SIZE (64 * MIB)
 #define WAL_SIZE_MAX (24 * MIB)
 #define BLOCK_CACHE_SIZE (48 * MIB)
+/* RocksDB's at once: those that open tables, two that write them, a timer. */
+#define OPENING_THREADS 15
+#define DATABASE_THREADS (OPENING_THREADS + 3)
 /* A directory that holds no logs, and can be listed. */
 #define NO_LOGS "/proc/self/task"
 #define INFO_LOG_FATAL 4
@@ -109,6 +113,8 @@ static rocksdb_options_t *new_database_options(struct layout *layout, enum layou
 	rocksdb_options_set_db_write_buffer_size(options, ALL_WRITE_BUFFERS_SIZE);
 	rocksdb_options_set_max_open_files(options, -1);
 	rocksdb_options_set_max_background_jobs(options, 2);
+	rocksdb_options_set_max_file_opening_threads(options,
+						     OPENING_THREADS + 1); /* and its own */
 	rocksdb_options_set_bytes_per_sync(options, MIB); /* no commit waits behind a table */
 	return options;
 }
@@ -157,8 +163,14 @@ int layout_open(struct layout *layout, const char *path, enum layout_mode mode, 
 {
 	const rocksdb_options_t *options[FAMILY_COUNT];
 	char *error = NULL;
+	int r;
 
 	*layout = (struct layout){ 0 };
+	r = threads_try(DATABASE_THREADS);
+	if (r < 0) {
+		*ret_error = g_strdup_printf("cannot start a thread: %s", g_strerror(-r));
+		return r;
+	}
 	layout->env = path ? NULL : rocksdb_create_mem_env();
 	layout->cache = rocksdb_cache_create_lru(BLOCK_CACHE_SIZE);
 	layout->options = new_database_options(layout, mode);

@@ -71,7 +71,8 @@ enum layout_mode {
 };
 
 /* Opens the database in directory `path` (NULL: a new one in memory). On an error
- * *ret_error is RocksDB's text (caller frees) and nothing is open. */
+ * *ret_error is RocksDB's text, or that threads are not to be had (caller frees), and nothing
+ * is open. */
 int layout_open(struct layout *layout, const char *path, enum layout_mode mode, char **ret_error);
 /* Writes what is in memory to tables first when `flush`, so that the log is left empty. */
 void layout_close(struct layout *layout, bool flush);

@@ -38,7 +38,8 @@ static int refuse(char **ret_message, int error, char *message)
 static int refuse_errno(char **ret_message, const char *action, const char *path, int error)
 {
 	return refuse(ret_message, error,
-		      g_strdup_printf("cannot %s store '%s': %s", action, path,
+		      g_strdup_printf("cannot %s store '%s': %s%s", action, path,
+				      error == -EAGAIN ? "cannot start a thread: " : "",
 				      g_strerror(-error)));
 }
 

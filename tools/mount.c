@@ -98,12 +98,17 @@ static void prepare_process(const struct mount_job *job)
 
 static int serve_store(struct mount_job *job, struct store *store)
 {
-	struct registry *registry = registry_new(store, &job->options.registry);
 	g_autofree char *message = NULL;
 	struct fs_options options;
+	struct registry *registry;
 	struct fs *fs;
 	int r;
 
+	r = registry_new(store, &job->options.registry, &registry);
+	if (r < 0)
+		return command_fail(EXIT_NO_MOUNT,
+				    "cannot mount '%s': no thread or descriptor to be had: %s",
+				    job->store, g_strerror(-r));
 	fs_options_init(&options);
 	options.mount_point = job->point;
 	options.source = job_source(job);

@@ -275,18 +275,18 @@ void registry_wake(struct registry *registry)
 
 /* ---- Life ----------------------------------------------------------------------- */
 
-static void start_end_thread(struct registry *registry)
+static int start_end_thread(struct registry *registry)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = EVENT_WAKE };
 	struct epoll_event turns = { .events = EPOLLIN, .data.u64 = EVENT_TURNS };
 
 	registry->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	registry->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	g_assert(registry->epoll_fd >= 0 && registry->wake_fd >= 0);
+	if (registry->epoll_fd < 0 || registry->wake_fd < 0)
+		return -errno;
 	epoll_ctl(registry->epoll_fd, EPOLL_CTL_ADD, registry->wake_fd, &event);
 	epoll_ctl(registry->epoll_fd, EPOLL_CTL_ADD, turns_timer_fd(registry->turns), &turns);
-	if (pthread_create(&registry->end_thread, NULL, end_transactions, registry) != 0)
-		g_error("cannot start the thread that ends transactions");
+	return -pthread_create(&registry->end_thread, NULL, end_transactions, registry);
 }
 
 struct turns *registry_turns(struct registry *registry)
@@ -323,7 +323,23 @@ void registry_charge_made(struct registry *registry, uid_t uid, int64_t bytes)
 	accounts_adjust(registry->accounts, uid, &change);
 }
 
-struct registry *registry_new(struct store *store, const struct registry_options *options)
+static void release(struct registry *registry)
+{
+	turns_free(registry->turns);
+	if (registry->wake_fd >= 0)
+		close(registry->wake_fd);
+	if (registry->epoll_fd >= 0)
+		close(registry->epoll_fd);
+	g_hash_table_unref(registry->by_name);
+	g_hash_table_unref(registry->by_number);
+	pthread_mutex_destroy(&registry->lock);
+	pthread_mutex_destroy(&registry->ended_lock);
+	accounts_free(registry->accounts);
+	g_free(registry->id_prefix);
+	g_free(registry);
+}
+
+int registry_new(struct store *store, const struct registry_options *options, struct registry **ret)
 {
 	struct registry *registry = g_new0(struct registry, 1);
 	int r;
@@ -341,11 +357,15 @@ struct registry *registry_new(struct store *store, const struct registry_options
 		.max_transactions = options->max_user_transactions,
 	});
 	registry->due_us = G_MAXINT64;
-	registry->turns = turns_new(&r);
-	if (!registry->turns)
-		g_error("cannot make a timer: %s", g_strerror(-r));
-	start_end_thread(registry);
-	return registry;
+	registry->epoll_fd = registry->wake_fd = -1;
+	r = turns_new(&registry->turns);
+	if (r == 0)
+		r = start_end_thread(registry);
+	if (r < 0)
+		release(registry);
+	else
+		*ret = registry;
+	return r;
 }
 
 void registry_free(struct registry *registry)
@@ -361,16 +381,7 @@ void registry_free(struct registry *registry)
 	for (guint i = 0; i < open->len; i++)
 		txn_end(g_ptr_array_index(open, i));
 	g_clear_pointer(&open, g_ptr_array_unref);
-	turns_free(registry->turns);
-	close(registry->wake_fd);
-	close(registry->epoll_fd);
-	g_hash_table_unref(registry->by_name);
-	g_hash_table_unref(registry->by_number);
-	pthread_mutex_destroy(&registry->lock);
-	pthread_mutex_destroy(&registry->ended_lock);
-	accounts_free(registry->accounts);
-	g_free(registry->id_prefix);
-	g_free(registry);
+	release(registry);
 }
 
 void registry_on_end(struct registry *registry, registry_ended_fn *ended, void *arg)

@@ -36,21 +36,20 @@ struct turns {
 	int timer_fd; /* set once */
 };
 
-struct turns *turns_new(int *ret_error)
+int turns_new(struct turns **ret)
 {
 	struct turns *turns;
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	if (fd < 0) {
-		*ret_error = -errno;
-		return NULL;
-	}
+	if (fd < 0)
+		return -errno;
 	turns = g_new0(struct turns, 1);
 	turns->timer_fd = fd;
 	turns->window = WINDOW_MAX;
 	pthread_mutex_init(&turns->lock, NULL);
 	pthread_cond_init(&turns->expired, NULL);
-	return turns;
+	*ret = turns;
+	return 0;
 }
 
 void turns_free(struct turns *turns)

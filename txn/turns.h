@@ -25,8 +25,8 @@ struct turn {
 	void *arg;
 };
 
-/* -errno in *ret_error and NULL: the timer cannot be had. */
-struct turns *turns_new(int *ret_error);
+/* -errno: the timer cannot be had. */
+int turns_new(struct turns **ret);
 void turns_free(struct turns *turns); /* accepts NULL */
 
 /* Readable when turns_expire() has something to do. */

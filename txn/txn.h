@@ -188,7 +188,9 @@ void registry_options_init(struct registry_options *options);
 /* Told once of each transaction that ended, by whatever cause. It must not end another. */
 typedef void registry_ended_fn(struct txn *txn, void *arg);
 
-struct registry *registry_new(struct store *store, const struct registry_options *options);
+/* -errno: no thread can be started, or no descriptor be had. */
+int registry_new(struct store *store, const struct registry_options *options,
+		 struct registry **ret);
 /* Ends all transactions. No call may be under way. Accepts NULL. */
 void registry_free(struct registry *registry);
 /* NULL: tell nobody any more; then no call is under way when this returns. */

@@ -692,7 +692,7 @@ static void start_mount(void)
 	registry_options_init(&registry_options);
 	fs_options_init(&options);
 	options.mount_point = options.source = "nowhere";
-	mount.registry = registry_new(get_store(), &registry_options);
+	g_assert(registry_new(get_store(), &registry_options, &mount.registry) == 0);
 	g_assert(fs_mount(&options, mount.store, mount.registry, &mount.fs, &message) == 0);
 }
 

@@ -18,9 +18,7 @@ static struct turn turn[100];
 
 static void start(void)
 {
-	int error;
-
-	turns = turns_new(&error);
+	cr_assert_eq(turns_new(&turns), 0);
 	went_count = 0;
 	for (int i = 0; i < 100; i++) {
 		names[i] = i;

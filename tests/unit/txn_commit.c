@@ -224,7 +224,7 @@ Test(txn_commit, a_store_that_fails_leaves_the_outcome_unknown)
 	struct store_options store_options;
 	struct registry_options options;
 	struct store *inner = NULL, *faulty;
-	struct registry *registry;
+	struct registry *registry = NULL;
 	g_autoptr(txn) txn = NULL;
 	char *message = NULL;
 
@@ -232,7 +232,7 @@ Test(txn_commit, a_store_that_fails_leaves_the_outcome_unknown)
 	registry_options_init(&options);
 	cr_assert_eq(store_open(&store_options, &inner, &message), 0);
 	faulty = store_fault_new(inner, 0, -EIO);
-	registry = registry_new(faulty, &options);
+	cr_assert_eq(registry_new(faulty, &options, &registry), 0);
 	cr_assert_eq(registry_begin(registry, "a", getpid(), &test_user, &txn), 0);
 	cr_assert_eq(put(txn_view(txn), "x", "1"), 0);
 	store_fault_set(faulty, 1, -EIO);

@@ -40,7 +40,7 @@ static inline struct bench bench_open(const struct registry_options *options)
 	registry_options_init(&defaults);
 	store_options_init(&store_options);
 	cr_assert_eq(store_open(&store_options, &bench.store, &message), 0, "%s", message);
-	bench.registry = registry_new(bench.store, options ? options : &defaults);
+	cr_assert_eq(registry_new(bench.store, options ? options : &defaults, &bench.registry), 0);
 	bench.live = view_new_live(bench.store);
 	return bench;
 }

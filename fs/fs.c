@@ -10,6 +10,7 @@
 #include "fs/loop.h"
 #include "fs/meta.h"
 #include "fs/ops.h"
+#include "fs/prune.h"
 #include "fs/requests.h"
 #include "fs/scratch.h"
 #include "fs/session.h"
@@ -22,7 +23,7 @@
 
 void fs_options_init(struct fs_options *options)
 {
-	*options = (struct fs_options){ .max_value_bytes = 16 << 20 };
+	*options = (struct fs_options){ .max_value_bytes = 16 << 20, .max_nodes = 1000000 };
 	program_limits_init(&options->program);
 }
 
@@ -78,7 +79,7 @@ static struct fs *fs_new(const struct fs_options *options, struct store *store,
 	fs->gate = gate_new();
 	fs->scratch = scratch_names_new(options->scratch);
 	view_keep_scratch(fs->live->view, registry, commit_seen, fs);
-	node_table_init(&fs->nodes, registry, control_root());
+	node_table_init(&fs->nodes, registry, control_root(), options->max_nodes);
 	pthread_mutex_init(&fs->poll_lock, NULL);
 	fs->poll_handles = g_hash_table_new(NULL, NULL);
 	fs->log_handles = g_ptr_array_new();
@@ -115,6 +116,8 @@ static int start_threads(struct fs *fs)
 		r = notifier_new(fs, &fs->pages);
 	if (r == 0)
 		r = housekeeper_new(fs, &fs->housekeeper);
+	if (r == 0)
+		r = pruner_new(fs, &fs->pruner);
 	return r;
 }
 
@@ -224,6 +227,7 @@ void fs_free(struct fs *fs)
 	registry_on_end(fs->registry, NULL, NULL);
 	registry_stop_turns(fs->registry);
 	forget_listen(NULL);
+	pruner_free(fs->pruner);
 	if (fs->session)
 		fuse_session_unmount(fs->session);
 	housekeeper_free(fs->housekeeper);

@@ -27,6 +27,7 @@ struct fs_options {
 	const char *scratch;	  /* patterns, see scratch.h; NULL: the built-in ones */
 	bool private_mount;	  /* only root may enter a mount made by root */
 	uint64_t max_value_bytes;
+	uint64_t max_nodes;	       /* what the kernel may hold by number */
 	bool public_log;	       /* everybody may read `log`, `watch` and `metrics` */
 	struct program_limits program; /* of texts for eval */
 	/* Called once, when the kernel has accepted the mount and it answers. */
@@ -34,7 +35,7 @@ struct fs_options {
 	void *ready_arg;
 };
 
-/* Defaults: 16 MiB values, those of program_limits_init. */
+/* Defaults: 16 MiB values, 1,000,000 nodes, those of program_limits_init. */
 void fs_options_init(struct fs_options *options);
 
 /* Mounts. `store` and `registry` are borrowed and must outlive the mount; the store's

@@ -11,6 +11,7 @@
 
 struct notifier;
 struct housekeeper;
+struct pruner;
 struct requests;
 struct watcher;
 struct watch_hub;
@@ -34,6 +35,7 @@ struct fs {
 	struct notifier *notifier;	 /* set once: of names */
 	struct notifier *pages;		 /* set once: of pages, which never wait for names */
 	struct housekeeper *housekeeper; /* set once */
+	struct pruner *pruner;		 /* set once */
 	struct requests *requests;	 /* set once: counts them */
 	struct lock_table *locks;	 /* set once */
 	struct gate *gate;		 /* set once */

@@ -91,7 +91,41 @@ static struct node *node_new_locked(struct node_table *table, enum node_kind kin
 	if (parent)
 		parent->refs++;
 	g_hash_table_insert(table->by_id, &node->id, node);
+	node->in_age.data = node;
+	g_queue_push_tail_link(&table->by_age, &node->in_age);
+	if (node_table_is_crowded_locked(table))
+		pthread_cond_signal(&table->crowded);
 	return node;
+}
+
+/* The kernel counts one lookup more. */
+static void add_lookup_locked(struct node_table *table, struct node *node)
+{
+	node->lookups++;
+	g_queue_unlink(&table->by_age, &node->in_age);
+	g_queue_push_tail_link(&table->by_age, &node->in_age);
+}
+
+bool node_table_is_crowded_locked(const struct node_table *table)
+{
+	return g_hash_table_size(table->by_id) > table->max_nodes &&
+	       table->last_id >= table->calm_until_id;
+}
+
+size_t node_take_oldest_locked(struct node_table *table, uint64_t *ret_ids, size_t count)
+{
+	size_t taken = 0, last = MIN(count, table->by_age.length);
+
+	for (size_t i = 0; i < last; i++) {
+		GList *link = g_queue_pop_head_link(&table->by_age);
+		const struct node *node = link->data;
+
+		if (node->lookups > 0 && node->refs == 0)
+			ret_ids[taken++] = node->id;
+		g_queue_push_tail_link(&table->by_age, link);
+	}
+	table->calm_until_id = table->last_id + count / 2;
+	return taken;
 }
 
 static void enter_tree_locked(struct node *node, struct tree *tree, const struct record *record)
@@ -164,6 +198,7 @@ static void drop_locked(struct node_table *table, struct node *node)
 
 		unlist_locked(table, node);
 		g_hash_table_remove(table->by_id, &node->id);
+		g_queue_unlink(&table->by_age, &node->in_age);
 		if (node->tree)
 			g_queue_unlink(&node->tree->nodes, &node->in_tree);
 		free_fields(table, node);
@@ -174,10 +209,12 @@ static void drop_locked(struct node_table *table, struct node *node)
 }
 
 void node_table_init(struct node_table *table, struct registry *registry,
-		     const struct control *root)
+		     const struct control *root, uint64_t max_nodes)
 {
 	table->registry = registry;
+	table->max_nodes = max_nodes;
 	pthread_mutex_init(&table->lock, NULL);
+	pthread_cond_init(&table->crowded, NULL);
 	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
 	table->children = g_hash_table_new(hash_name, equal_name);
 	table->reserved = g_hash_table_new(hash_name, equal_name);
@@ -201,6 +238,7 @@ void node_table_done(struct node_table *table)
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&node))
 		free_fields(table, node);
 	g_hash_table_unref(table->by_id);
+	pthread_cond_destroy(&table->crowded);
 	pthread_mutex_destroy(&table->lock);
 }
 
@@ -275,7 +313,7 @@ struct node *node_obtain_control(struct node_table *table, struct node *parent, 
 		node->txn = txn ? txn_ref(txn) : NULL;
 		list_locked(table, node);
 	}
-	node->lookups++;
+	add_lookup_locked(table, node);
 	pthread_mutex_unlock(&table->lock);
 	return node;
 }
@@ -349,7 +387,7 @@ struct node *node_obtain_key(struct node_table *table, struct node *parent, cons
 		g_hash_table_add(table->past, node);
 	node->create_revision = MAX(node->create_revision, record->create_revision);
 	node->looked_up_us = g_get_monotonic_time();
-	node->lookups++;
+	add_lookup_locked(table, node);
 	pthread_mutex_unlock(&table->lock);
 	return node;
 }
@@ -371,7 +409,7 @@ int node_reserve(struct node_table *table, struct node *parent, const char *name
 		node->template = record_ref(template);
 		list_locked(table, node);
 	}
-	node->lookups++;
+	add_lookup_locked(table, node);
 	pthread_mutex_unlock(&table->lock);
 	*ret = node;
 	return r;

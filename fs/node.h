@@ -84,6 +84,7 @@ struct node {
 	struct node *parent;
 	char *name;
 	GList in_tree; /* link in tree->nodes */
+	GList in_age;  /* link in table->by_age */
 	enum node_state state;
 	uint64_t round;		    /* of the transaction, when it was last known to be right */
 	uint64_t pages_round;	    /* in a transaction: of what the page cache may hold */
@@ -117,10 +118,15 @@ struct node_table {
 	GHashTable *past;     /* lock: the tops of past trees that have a name */
 	uint64_t last_id;     /* lock */
 	struct node *root;    /* set once */
+	/* See prune.h. */
+	uint64_t max_nodes;	/* set once */
+	GQueue by_age;		/* lock: all nodes, what was not looked up for longest first */
+	uint64_t calm_until_id; /* lock: enough was asked for until so many nodes were made */
+	pthread_cond_t crowded; /* lock: signalled when it is so again */
 };
 
 void node_table_init(struct node_table *table, struct registry *registry,
-		     const struct control *root);
+		     const struct control *root, uint64_t max_nodes);
 /* FORGET does not come at unmount: frees all that is left. */
 void node_table_done(struct node_table *table);
 
@@ -130,6 +136,12 @@ struct node *node_get(struct node_table *table, uint64_t id);
 void node_unref(struct node_table *table, struct node *node); /* accepts NULL */
 /* Takes back `count` lookups. */
 void node_forget(struct node_table *table, uint64_t id, uint64_t count);
+
+/* Under the lock: there are more nodes than there shall be, and something can be done. */
+bool node_table_is_crowded_locked(const struct node_table *table);
+/* Under the lock: of the `count` oldest those that the kernel alone holds, as far as is known
+ * here. They are the newest then. */
+size_t node_take_oldest_locked(struct node_table *table, uint64_t *ret_ids, size_t count);
 
 /* The control node `name` in `parent`, made where it is new, with one lookup more. */
 struct node *node_obtain_control(struct node_table *table, struct node *parent, const char *name,

@@ -25,6 +25,7 @@ static void append_limits(GString *text, struct fs *fs)
 	append_number(text, "max_transactions", limits->max_transactions);
 	append_number(text, "max_message_bytes", limits->max_message_bytes);
 	append_number(text, "max_program_bytes", fs->options.program.max_text_bytes);
+	append_number(text, "max_nodes", fs->options.max_nodes);
 	append_number(text, "txn_timeout_s", limits->idle_timeout_s);
 	append_number(text, "txn_max_age_s", limits->max_age_s);
 }

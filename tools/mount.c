@@ -119,6 +119,7 @@ static int serve_store(struct mount_job *job, struct store *store)
 	options.scratch = job->options.scratch;
 	options.max_value_bytes = job->options.store.max_value_bytes;
 	options.program = job->options.program;
+	options.max_nodes = job->options.max_nodes;
 	options.ready = mount_is_ready;
 	options.ready_arg = job;
 

@@ -15,6 +15,7 @@
 #define MAX_SLOW_MS (60 * 60 * 1000)
 #define MAX_REVISIONS (UINT64_C(1) << 62)
 #define MAX_HISTORY_SECONDS (UINT64_C(100) * 365 * 24 * 60 * 60)
+#define MAX_NODES (1000 * 1000 * 1000)
 #define MAX_SECONDS (10 * 365 * 24 * 60 * 60)
 
 static const struct limit {
@@ -44,6 +45,7 @@ static const struct limit {
 	{ "--max-message", offsetof(struct mount_options, registry.max_message_bytes), true,
 	  1 << 20 },
 	{ "--max-program", offsetof(struct mount_options, program.max_text_bytes), true, 1 << 30 },
+	{ "--max-nodes", offsetof(struct mount_options, max_nodes), false, MAX_NODES },
 };
 
 void mount_options_init(struct mount_options *options)
@@ -52,6 +54,7 @@ void mount_options_init(struct mount_options *options)
 	store_options_init(&options->store);
 	registry_options_init(&options->registry);
 	program_limits_init(&options->program);
+	options->max_nodes = 1000000;
 	key_options_init(&options->key);
 	options->fuse_options = g_string_new(NULL);
 	options->log_level = G_LOG_LEVEL_INFO;
@@ -221,6 +224,8 @@ const GOptionEntry mount_option_entries[] = {
 	  "Log commits that take as many milliseconds, step by step (default: none)", "MS" },
 	{ "max-program", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
 	  "Bytes of the text of a program for eval (default 16M)", "SIZE" },
+	{ "max-nodes", 0, 0, G_OPTION_ARG_CALLBACK, CALLBACK(set_limit),
+	  "Files and directories that the kernel may keep known (default 1000000)", "COUNT" },
 	{ "accept-loss", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(set_flag),
 	  "Go on without the commits that a damaged write-ahead log has lost; the log tells of it",
 	  NULL },

@@ -10,6 +10,7 @@ struct mount_options {
 	struct registry_options registry;
 	struct program_limits program;
 	struct key_options key;
+	uint64_t max_nodes;    /* what the kernel may hold by number */
 	char *scratch;	       /* patterns; NULL: the built-in ones */
 	GString *fuse_options; /* comma-separated; empty: none */
 	GLogLevelFlags log_level;

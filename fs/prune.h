@@ -1,0 +1,11 @@
+/* A limit on what the kernel holds by number: when it holds more, it is asked to forget what
+ * it uses no more, the longest not looked up first. In use are open files, working directories,
+ * directories with entries that it holds: of these there may be more than the limit. */
+#pragma once
+
+#include "fs/mount.h"
+
+/* -EAGAIN: no thread can be started. */
+int pruner_new(struct fs *fs, struct pruner **ret);
+/* Before the session is unmounted. Accepts NULL. */
+void pruner_free(struct pruner *pruner);

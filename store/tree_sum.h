@@ -5,6 +5,12 @@
  * going through the whole tree shows that. Whoever puts all of the store back, the sum too,
  * is not found out.
  *
+ * A read does not look for it. The history of the key, where what superseded the record would
+ * be found, costs a seek for each record that is read or listed (4 us, as much as reading it),
+ * and tells nothing that holds: it is compacted, and whoever puts a record back can take its
+ * history away, each by itself a change that no box tells. A sum for each directory, kept in
+ * the one above it, would tell, and have each commit write all directories up to the top.
+ *
  * Fingerprints are added, so that a commit costs what it changes; that nobody can make other
  * records of the same sum rests on their being known to nobody. */
 #pragma once

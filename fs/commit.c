@@ -13,6 +13,7 @@
 #include "fs/control.h"
 #include "fs/housekeeper.h"
 #include "fs/past.h"
+#include "fs/prune.h"
 #include "fs/session.h"
 #include "fs/tree.h"
 #include "fs/watch.h"
@@ -487,6 +488,7 @@ void commit_seen(const struct log_entry *commit, void *arg)
 	past_commit_seen(seen.fs, commit);
 	control_wake_pollers(seen.fs);
 	watch_commit_seen(seen.fs->watch, commit);
+	pruner_note_commit(seen.fs->pruner, commit->changes->len);
 }
 
 /* ---- Trees of transactions ------------------------------------------------------ */

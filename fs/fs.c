@@ -227,7 +227,7 @@ void fs_free(struct fs *fs)
 	registry_on_end(fs->registry, NULL, NULL);
 	registry_stop_turns(fs->registry);
 	forget_listen(NULL);
-	pruner_free(fs->pruner);
+	pruner_stop(fs->pruner);
 	if (fs->session)
 		fuse_session_unmount(fs->session);
 	housekeeper_free(fs->housekeeper);
@@ -239,6 +239,7 @@ void fs_free(struct fs *fs)
 	store_drain(fs->store);
 	store_watch(fs->store, NULL, NULL);
 	store_on_lead(fs->store, NULL, NULL);
+	pruner_free(fs->pruner);
 	if (!notifier_free(fs->notifier) || !notifier_free(fs->pages))
 		return; /* its thread still has the session and us */
 	if (fs->session)

@@ -148,7 +148,7 @@ static void run_job(struct group *group, struct job *job)
 {
 	const struct store_options *options = &group->local->options;
 	const struct overlay_limits limits = { options->max_value_bytes, options->max_program_keys,
-					       PROGRAM_BYTES_MAX };
+					       PROGRAM_BYTES_MAX, 0 };
 	g_autoptr(overlay) overlay = overlay_new_program(group->overlay, &limits);
 	struct evaluation *evaluation = &job->evaluation;
 	int64_t time_ns = local_now_ns(), began_ns = timing_now_ns();

@@ -79,7 +79,7 @@ static uint64_t deleted_revision(void *arg, const char *key)
 static void evaluate_aside(struct store *store, const struct program *program, bool gets,
 			   struct evaluation *evaluation)
 {
-	const struct overlay_limits none = { 0, 0, 0 };
+	const struct overlay_limits none = { 0 };
 	g_autoptr(snapshot) snapshot = NULL;
 	g_autoptr(overlay) overlay = NULL;
 	int r = take_snapshot(store, 0, &snapshot);

@@ -17,6 +17,8 @@
 /* Of a transaction, of which there may be thousands: the keys of one call, and no large ones. */
 #define FEW_SEEN_MAX 8
 #define FEW_VALUE_MAX 1024
+/* What an entry takes beside its key and value, as was measured with a million of them. */
+#define ENTRY_BYTES 320
 
 struct overlay {
 	struct snapshot *snapshot; /* NULL: it lies over `below` */
@@ -78,7 +80,7 @@ struct overlay *overlay_new(struct snapshot *snapshot, const struct overlay_limi
 
 struct overlay *overlay_new_group(struct snapshot *head)
 {
-	const struct overlay_limits none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	const struct overlay_limits none = { UINT64_MAX, UINT64_MAX, UINT64_MAX, 0 };
 	struct overlay *overlay = overlay_new(head, &none);
 
 	overlay->whole = true;
@@ -381,6 +383,11 @@ uint64_t overlay_bytes(const struct overlay *overlay)
 	return overlay->bytes;
 }
 
+uint64_t overlay_memory(const struct overlay *overlay)
+{
+	return overlay->bytes + overlay_keys(overlay) * ENTRY_BYTES;
+}
+
 void overlay_set_limits(struct overlay *overlay, const struct overlay_limits *limits)
 {
 	overlay->limits = *limits;
@@ -447,7 +454,11 @@ void overlay_measure_delete(struct overlay *overlay, const char *key, const stru
 int overlay_check_growth(const struct overlay *overlay, const struct overlay_growth *growth)
 {
 	const struct overlay_limits *limits = &overlay->limits;
+	int64_t memory = growth->bytes + growth->keys * ENTRY_BYTES;
 
+	if (memory > 0 && limits->max_memory_bytes &&
+	    overlay_memory(overlay) + (uint64_t)memory > limits->max_memory_bytes)
+		return -EDQUOT;
 	if (growth->keys > 0 && overlay_keys(overlay) + (uint64_t)growth->keys > limits->max_keys)
 		return -EDQUOT;
 	if (growth->bytes > 0 &&

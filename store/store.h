@@ -409,6 +409,7 @@ struct overlay_limits {
 	uint64_t max_value_bytes;  /* of one value: -EFBIG */
 	uint64_t max_keys;	   /* entries: -EDQUOT */
 	uint64_t max_values_bytes; /* keys and values of all entries together: -EDQUOT */
+	uint64_t max_memory_bytes; /* the same with what entries take beside; 0: any: -EDQUOT */
 };
 
 /* An empty overlay over `snapshot` (referenced). */
@@ -435,6 +436,8 @@ int overlay_foreach(struct overlay *overlay, overlay_visit_fn *visit, void *arg)
 /* Keys changed, and bytes of their names and values. */
 uint64_t overlay_keys(const struct overlay *overlay);
 uint64_t overlay_bytes(const struct overlay *overlay);
+/* What it takes in memory: with short keys many times that. */
+uint64_t overlay_memory(const struct overlay *overlay);
 
 /* Runs one operation (not OP_PROGRAM) at the time `now_ns` on behalf of `credentials`;
  * permissions are checked when `checked`. All or nothing. Returns the errors of

@@ -7,6 +7,11 @@
 
 struct accounts;
 
+/* What an item of a read set takes beside its key, and a scratch file beside its entry in an
+ * overlay, as was measured with a million of each. It counts, or short keys would take many
+ * times what their user may have. */
+enum { ACCOUNT_READ_BYTES = 128, ACCOUNT_SCRATCH_BYTES = 320 };
+
 struct account_limits {
 	uint64_t max_bytes;
 	uint64_t max_reads;

@@ -186,8 +186,10 @@ static void set_limits(struct scratch *scratch, uid_t uid, bool charged_before)
 				0;
 	struct overlay_limits limits = options->limits;
 
-	limits.max_values_bytes = charged_before ? UINT64_MAX :
-						   overlay_bytes(scratch->overlay) + left;
+	limits.max_keys = overlay_keys(scratch->overlay) + left / (2 * ACCOUNT_SCRATCH_BYTES);
+	limits.max_values_bytes = UINT64_MAX;
+	limits.max_memory_bytes = charged_before ? 0 :
+						   MAX(overlay_memory(scratch->overlay) + left, 1);
 	overlay_set_limits(scratch->overlay, &limits);
 }
 
@@ -210,6 +212,7 @@ static void add_file(struct scratch *scratch, const char *key, struct record *re
 	g_hash_table_insert(scratch->files, file->key, file);
 	g_hash_table_insert(scratch->by_ino, &file->ino, file);
 	g_atomic_int_inc(&scratch->count);
+	charge(scratch, file, ACCOUNT_SCRATCH_BYTES);
 	set_revisions(scratch, record);
 }
 
@@ -227,7 +230,7 @@ static int run_op(struct scratch *scratch, const struct op *op, const struct pro
 {
 	struct scratch_file *file = find_file(scratch, op->key);
 	uid_t uid = file ? file->uid : program->credentials->uid;
-	uint64_t before = overlay_bytes(scratch->overlay);
+	uint64_t before = overlay_memory(scratch->overlay);
 	g_autofree char *parent = key_parent(op->key);
 	g_autoptr(record) directory = NULL;
 	int r;
@@ -247,7 +250,7 @@ static int run_op(struct scratch *scratch, const struct op *op, const struct pro
 		add_file(scratch, op->key, *ret, r == 0 ? directory->ino : 0, uid);
 		file = find_file(scratch, op->key);
 	}
-	charge(scratch, file, (int64_t)overlay_bytes(scratch->overlay) - (int64_t)before);
+	charge(scratch, file, (int64_t)overlay_memory(scratch->overlay) - (int64_t)before);
 	return 0;
 }
 

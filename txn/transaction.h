@@ -81,9 +81,10 @@ struct txn {
 	struct overlay *writes;
 	GHashTable *reads; /* key -> struct read_item */
 	uint64_t read_items;
-	bool reads_lost; /* something observed is not in `reads` */
-	bool scratch;	 /* there may be scratch files in `writes` */
-	bool used;	 /* something was read, written, set or committed in it */
+	int64_t read_bytes; /* what the user is charged for `reads` */
+	bool reads_lost;    /* something observed is not in `reads` */
+	bool scratch;	    /* there may be scratch files in `writes` */
+	bool used;	    /* something was read, written, set or committed in it */
 	char *message;
 	char *last_error;
 	int outcome;		/* of the round's commit: 0 or negative errno */

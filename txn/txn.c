@@ -87,12 +87,26 @@ static bool is_own(struct txn *txn, enum observation what, const char *key)
 	return what == OBSERVE_VALUE ? entry->value_written : what == OBSERVE_EXISTS;
 }
 
+static void refuse_read(struct txn *txn)
+{
+	const struct registry_options *options = registry_get_options(txn->registry);
+	struct account user = accounts_get(txn->accounts, txn->credentials->uid);
+
+	txn_set_last_error_locked(
+		txn, g_strdup_printf("read refused: %" G_GINT64_FORMAT " of %" G_GUINT64_FORMAT
+				     " items in the read sets of this user (--max-user-reads) and "
+				     "%" G_GINT64_FORMAT " of %" G_GUINT64_FORMAT
+				     " bytes (--max-user-size) are taken",
+				     user.reads, options->max_user_reads, user.bytes,
+				     options->max_user_bytes));
+}
+
 /* The snapshot's record is the same at every look, so an item is complete with the first:
  * revisions of a record with attributes changed here are still those of the snapshot. */
 int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
 		       const struct record *record)
 {
-	static const struct account one = { .reads = 1 };
+	struct account change = { .reads = 1 };
 	struct read_item *item;
 
 	/* A commit for which there is no space leaves the round open again. */
@@ -101,16 +115,15 @@ int txn_observe_locked(struct txn *txn, enum observation what, const char *key,
 	item = g_hash_table_lookup(txn->reads, key);
 	if (item && (item->observed & what))
 		return 0;
-	if (accounts_charge(txn->accounts, txn->credentials->uid, &one) < 0) {
-		txn_set_last_error_locked(
-			txn,
-			g_strdup_printf("read refused: the limit of %" G_GUINT64_FORMAT
-					" items in the read sets of one user is reached; it is "
-					"--max-user-reads",
-					registry_get_options(txn->registry)->max_user_reads));
+	if (!item)
+		change.bytes = ACCOUNT_READ_BYTES + (int64_t)strlen(key);
+	if (accounts_charge(txn->accounts, txn->credentials->uid, &change) < 0) {
+		refuse_read(txn);
 		return -EDQUOT;
 	}
 	txn->charged.reads++;
+	txn->charged.bytes += change.bytes;
+	txn->read_bytes += change.bytes;
 	item = txn_read_item(txn, key);
 	txn->used = true;
 	txn->read_items++;
@@ -342,11 +355,11 @@ static void limit_overlay(struct txn *txn)
 {
 	const struct registry_options *options = registry_get_options(txn->registry);
 	struct account user = accounts_get(txn->accounts, txn->credentials->uid);
-	uint64_t others = (uint64_t)(user.bytes - txn->charged.bytes);
-	uint64_t left = others < options->max_user_bytes ? options->max_user_bytes - others : 0;
+	uint64_t had = (uint64_t)user.bytes;
+	uint64_t left = had < options->max_user_bytes ? options->max_user_bytes - had : 0;
 	struct overlay_limits limits = options->limits;
 
-	limits.max_values_bytes = MIN(limits.max_values_bytes, left);
+	limits.max_memory_bytes = MAX(overlay_memory(txn->writes) + left, 1);
 	overlay_set_limits(txn->writes, &limits);
 }
 
@@ -369,7 +382,7 @@ uint64_t txn_count_writes_locked(struct txn *txn)
 
 void txn_account_locked(struct txn *txn)
 {
-	struct account change = { .bytes = (int64_t)overlay_bytes(txn->writes) -
+	struct account change = { .bytes = (int64_t)overlay_memory(txn->writes) + txn->read_bytes -
 					   txn->charged.bytes };
 
 	accounts_adjust(txn->accounts, txn->credentials->uid, &change);
@@ -467,13 +480,15 @@ bool txn_is_large(struct txn *txn)
 
 void txn_clear_round_locked(struct txn *txn)
 {
-	struct account reads = { .reads = -txn->charged.reads };
+	struct account reads = { .bytes = -txn->read_bytes, .reads = -txn->charged.reads };
 
 	g_hash_table_remove_all(txn->reads);
 	txn->read_items = 0;
 	txn->reads_lost = false;
 	accounts_adjust(txn->accounts, txn->credentials->uid, &reads);
+	txn->charged.bytes -= txn->read_bytes;
 	txn->charged.reads = 0;
+	txn->read_bytes = 0;
 	g_clear_pointer(&txn->conflicts, g_ptr_array_unref);
 	g_clear_pointer(&txn->shown, g_ptr_array_unref);
 	txn->outcome = 0;

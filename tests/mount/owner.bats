@@ -5,7 +5,7 @@
 load helpers
 
 setup_file() {
-	mount_own_store --max-txn-keys=50 --max-txn-size=64K --max-user-size=256K \
+	mount_own_store --max-txn-keys=50 --max-txn-size=64K --max-user-size=1M \
 		--max-user-reads=5000 --max-user-txns=1024
 }
 teardown_file() { unmount_own_store; }
@@ -256,17 +256,17 @@ transactions() { status_field "$MNT" transactions; }
 
 @test "one user cannot take more than its share over several transactions" {
 	local i
-	for i in 1 2 3 4; do
+	for i in {1..17}; do
 		begin "$i"
 		local view=V_$i
 		expect ok open 0 "${!view}/a" O_WRONLY,O_CREAT : fill 0 60000
 	done
-	begin 5
-	expect EDQUOT open 0 "$V_5/a" O_WRONLY,O_CREAT : fill 0 60000
-	like "$(status_field "$T_5" last_error)" 'of 262144 bytes of this user'
+	begin 18
+	expect EDQUOT open 0 "$V_18/a" O_WRONLY,O_CREAT : fill 0 60000
+	like "$(status_field "$T_18" last_error)" 'of 1048576 bytes of this user'
 	# Others are not concerned, and what is given back is free again.
 	rmdir "$T_1"
-	expect ok open 0 "$V_5/a" O_WRONLY : fill 0 30000
+	expect ok open 0 "$V_18/a" O_WRONLY : fill 0 30000
 }
 
 @test "open files on the live tree count to their user" {
@@ -274,14 +274,14 @@ transactions() { status_field "$MNT" transactions; }
 	process w
 	for i in 0 1 2; do
 		asked ok w open "$i" "$K/f$i" O_WRONLY,O_CREAT,O_TRUNC
-		asked ok w fill "$i" 80000
+		asked ok w fill "$i" 320000
 	done
 	asked ok w open 3 "$K/f3" O_WRONLY,O_CREAT,O_TRUNC
-	asked EDQUOT w fill 3 80000
+	asked EDQUOT w fill 3 320000
 	asked ok w close 0
 	sleep 0.2
 	asked ok w open 4 "$K/f4" O_WRONLY,O_CREAT,O_TRUNC
-	asked ok w fill 4 40000
+	asked ok w fill 4 160000
 	kill_process w
 }
 

@@ -211,7 +211,7 @@ Test(store_groups, a_faulty_store_fails_exactly_the_nth_call)
 Test(store_groups, an_overlay_survives_every_failing_read)
 {
 	struct store *faulty = store_fault_new(open_memory_store(), 0, -EIO);
-	const struct overlay_limits limits = { 1000, 1000, 1000 };
+	const struct overlay_limits limits = { 1000, 1000, 1000, 0 };
 	g_autoptr(program) program = program_new(&test_root);
 	const struct op *op = add_rename(program, "a", "b", 0);
 	bool failed = true;

@@ -1,7 +1,7 @@
 /* Overlays: what a transaction has written, over a snapshot. */
 #include "tests/unit/store_test.h"
 
-static const struct overlay_limits wide = { 1 << 20, 1000, 10 << 20 };
+static const struct overlay_limits wide = { 1 << 20, 1000, 10 << 20, 0 };
 
 static struct store *store;
 static struct overlay *overlay;
@@ -240,7 +240,7 @@ Test(store_overlay, visits_entries_in_byte_order_of_keys)
 
 Test(store_overlay, refuses_what_crosses_its_limits_and_stays_as_it_was)
 {
-	const struct overlay_limits narrow = { 8, 3, 30 };
+	const struct overlay_limits narrow = { 8, 3, 30, 0 };
 	g_autofree char *names = NULL;
 
 	overlay_free(overlay);

@@ -154,29 +154,89 @@ Test(txn_round, one_user_cannot_take_more_than_its_share_in_several_transactions
 {
 	struct registry_options options;
 	BENCH bench = { 0 };
+	g_autofree char *value = g_strnfill(400, 'v');
 	g_autoptr(txn) a = NULL, b = NULL;
 	int64_t bytes, reads;
 
 	registry_options_init(&options);
-	options.max_user_bytes = 100;
+	options.max_user_bytes = 2000;
 	options.max_user_reads = 3;
 	bench = bench_open(&options);
 	a = begin(&bench, "a");
 	b = begin(&bench, "b");
-	cr_assert_eq(put(txn_view(a), "x", "0123456789012345678901234567890123456789"), 0);
-	cr_assert_eq(put(txn_view(b), "y", "0123456789012345678901234567890123456789"), 0);
-	cr_expect_eq(put(txn_view(b), "z", "0123456789012345678901234567890123456789"), -EDQUOT);
+	cr_assert_eq(put(txn_view(a), "x", value), 0);
+	cr_assert_eq(put(txn_view(b), "y", value), 0);
+	cr_expect_eq(put(txn_view(b), "z", value), -EDQUOT);
 	cr_assert_eq(view_observe(txn_view(a), OBSERVE_EXISTS, "1", NULL), 0);
 	cr_assert_eq(view_observe(txn_view(a), OBSERVE_EXISTS, "2", NULL), 0);
 	cr_assert_eq(view_observe(txn_view(b), OBSERVE_EXISTS, "3", NULL), 0);
 	cr_expect_eq(view_observe(txn_view(b), OBSERVE_EXISTS, "4", NULL), -EDQUOT);
 	cr_assert_eq(txn_restart(a), 0);
 	cr_expect_eq(view_observe(txn_view(b), OBSERVE_EXISTS, "4", NULL), 0);
-	cr_expect_eq(put(txn_view(b), "z", "0123456789012345678901234567890123456789"), 0);
+	cr_expect_eq(put(txn_view(b), "z", value), 0);
 	txn_end(a);
 	txn_end(b);
 	g_clear_pointer(&a, txn_unref);
 	g_clear_pointer(&b, txn_unref);
+	registry_get_usage(bench.registry, &bytes, &reads);
+	cr_expect_eq(bytes, 0);
+	cr_expect_eq(reads, 0);
+}
+
+/* Puts keys of a byte or two until one is refused. */
+static int count_puts(struct txn *txn)
+{
+	int count = 0, r = 0;
+
+	while (r == 0 && count < 10000) {
+		g_autofree char *key = g_strdup_printf("%x", count);
+
+		r = put(txn_view(txn), key, "");
+		count += r == 0;
+	}
+	cr_expect_eq(r, -EDQUOT);
+	return count;
+}
+
+static int count_observations(struct txn *txn)
+{
+	int count = 0, r = 0;
+
+	while (r == 0 && count < 10000) {
+		g_autofree char *key = g_strdup_printf("%x", count);
+
+		r = view_observe(txn_view(txn), OBSERVE_EXISTS, key, NULL);
+		count += r == 0;
+	}
+	cr_expect_eq(r, -EDQUOT);
+	return count;
+}
+
+Test(txn_round, short_keys_count_for_what_they_take)
+{
+	struct registry_options options;
+	g_autofree char *long_key = g_strnfill(255, 'k');
+	BENCH bench = { 0 };
+	g_autoptr(txn) txn = NULL;
+	int64_t bytes, reads;
+	int puts;
+
+	registry_options_init(&options);
+	options.max_user_bytes = 64 * 1024;
+	bench = bench_open(&options);
+	txn = begin(&bench, "a");
+	puts = count_puts(txn);
+	cr_expect(puts > 150 && puts < 210, "%d", puts);
+	cr_assert_eq(txn_restart(txn), 0);
+	cr_expect_eq(count_puts(txn), puts);
+	cr_assert_eq(txn_restart(txn), 0);
+	puts = count_observations(txn);
+	cr_expect(puts > 400 && puts < 520, "%d", puts);
+	cr_expect_eq(put(txn_view(txn), long_key, ""), -EDQUOT);
+	cr_assert_eq(txn_restart(txn), 0);
+	cr_expect_eq(put(txn_view(txn), long_key, ""), 0);
+	txn_end(txn);
+	g_clear_pointer(&txn, txn_unref);
 	registry_get_usage(bench.registry, &bytes, &reads);
 	cr_expect_eq(bytes, 0);
 	cr_expect_eq(reads, 0);

@@ -231,6 +231,27 @@ Test(txn_scratch, its_bytes_are_the_users_and_are_given_back)
 	}
 }
 
+Test(txn_scratch, empty_ones_count_for_what_they_take)
+{
+	struct registry_options options;
+	BENCH bench = { 0 };
+	int count = 0, r = 0;
+
+	registry_options_init(&options);
+	options.max_user_bytes = 64 * 1024;
+	bench = bench_with_scratch(&options);
+	while (r == 0 && count < 10000) {
+		g_autofree char *name = g_strdup_printf(".%d.swp", count);
+
+		r = put_scratch(bench.live, name, "");
+		count += r == 0;
+	}
+	cr_expect_eq(r, -EDQUOT);
+	cr_expect(count > 50 && count < 110, "%d", count);
+	cr_assert_eq(apply(bench.live, OP_DELETE, ".0.swp"), 0);
+	cr_expect_eq(put_scratch(bench.live, ".0.swp", ""), 0);
+}
+
 Test(txn_scratch, others_have_the_rights_of_its_directory_and_no_more)
 {
 	BENCH bench = bench_with_scratch(NULL);

@@ -55,7 +55,8 @@ nothing_mounted() {
 @test "a run on a store of its own has all rows, with their figures, and leaves nothing" {
 	local rows row
 	rows=$(bench --json --store fresh)
-	for row in base,1 base,16 committer,1 committer,16 round-trip,1 transfer,1 transfer,16 \
+	for row in base,1 base,16 committer,1 committer,16 round-trip,1 round-trip,16 \
+		transfer,1 transfer,16 \
 		contention,16 durable-write,1 read,1 stat,1 shell-transfer,1 shell-transfer,16 \
 		shell-read,1 program,1 program,16 program-contention,16 watch,1 ls,1 ls-disk,1 find,1 find-disk,1 crash-open,1; do
 		is "$(json "('${row%,*}', ${row#*,}) in names" <<<"$rows")" true "$row"

@@ -109,10 +109,14 @@ bool bench_wants(const struct bench *bench, const char *name)
 	return g_strv_contains((const char *const *)names, name);
 }
 
+static bool is_round_trip(const struct row *row)
+{
+	return strcmp(row->name, ROW_ROUND_TRIP) == 0 && row->clients == 1;
+}
+
 static bool is_wanted(const struct bench *bench, const struct row *row)
 {
-	return is_base(row) || strcmp(row->name, ROW_ROUND_TRIP) == 0 ||
-	       bench_wants(bench, row->name);
+	return is_base(row) || is_round_trip(row) || bench_wants(bench, row->name);
 }
 
 static void free_row(gpointer data)
@@ -187,7 +191,7 @@ static int measure_row(struct bench *bench, struct row *row)
 		results_add(row->results, &measurement, bench->round_base);
 	if (base)
 		bench->base_p50 = results_percentile(row->results, .5);
-	if (strcmp(row->name, ROW_ROUND_TRIP) == 0)
+	if (is_round_trip(row))
 		bench->round_trip_us = results_percentile(row->results, .5);
 	measurement_done(&measurement);
 	return r;

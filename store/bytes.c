@@ -8,6 +8,7 @@
 
 struct large {
 	guint8 *data;
+	size_t room;   /* bytes there */
 	guint values;  /* lock: the GBytes that have it */
 	guint lookers; /* lock: who looks whether that was the last */
 };
@@ -24,6 +25,7 @@ struct large *large_try_new(size_t room)
 		return NULL;
 	large = g_new0(struct large, 1);
 	large->data = data;
+	large->room = room;
 	return large;
 }
 
@@ -34,11 +36,15 @@ guint8 *large_data(struct large *large)
 
 bool large_resize(struct large *large, size_t room)
 {
-	guint8 *data = g_try_realloc(large->data, MAX(room, 1));
+	guint8 *data;
 
+	if (room == large->room)
+		return true;
+	data = g_try_realloc(large->data, MAX(room, 1));
 	if (!data)
 		return false;
 	large->data = data;
+	large->room = room;
 	return true;
 }
 

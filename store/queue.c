@@ -7,8 +7,9 @@
 /* Of the time that a heavy group took, so many times as much others have before the next: with
  * once as much, more than one in a hundred commits of another user waited for one. */
 #define OTHERS_SHARE 4
-/* Less than that is what a busy machine may make of a short one. */
-#define COSTLY_NS ((int64_t)100 * 1000 * 1000)
+/* Evaluated in less, a program is felt less by others than one sync. On a busy machine a short
+ * one may take as long: its user's next ones wait some milliseconds then, if others wait too. */
+#define COSTLY_NS ((int64_t)2 * 1000 * 1000)
 
 static void lane_init(struct lane *lane)
 {

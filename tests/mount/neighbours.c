@@ -10,6 +10,7 @@
  *   hold     holds a snapshot, and rewrites AMOUNT keys all the time
  *   watch    has AMOUNT streams of changes that it never reads
  *   eval     runs programs of AMOUNT MiB
+ *   work     runs programs of AMOUNT KiB that change a key
  *   stopped  AMOUNT processes that are stopped in the middle of calls
  *   locks    AMOUNT processes that wait for a lock that is held
  *   handles  opens a key of 1 MiB AMOUNT times, or as often as it may */
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -314,10 +316,10 @@ static void do_watch(void)
 		pause();
 }
 
-static void do_eval(void)
+static void run_programs(size_t size, bool changing)
 {
 	char path[MAX_PATH], reply[4096];
-	char *program = malloc((size_t)amount * MIB + 256);
+	char *program = malloc(size + 256);
 	size_t length = 0;
 	int fd;
 
@@ -325,7 +327,9 @@ static void do_eval(void)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || program == NULL)
 		die("open eval");
-	for (long i = 0; length < (size_t)amount * MIB - 256; i++)
+	if (changing)
+		length = (size_t)sprintf(program, "put %s/key 1\n", directory);
+	for (long i = 0; length + 256 < size; i++)
 		length += (size_t)sprintf(program + length, "get %s/key%ld\n", directory, i);
 	ready();
 	for (;;) {
@@ -339,6 +343,16 @@ static void do_eval(void)
 		while (read(fd, reply, sizeof reply) > 0)
 			;
 	}
+}
+
+static void do_eval(void)
+{
+	run_programs((size_t)amount * MIB, false);
+}
+
+static void do_work(void)
+{
+	run_programs((size_t)amount * 1024, true);
 }
 
 static void be_busy(long number, int told)
@@ -429,10 +443,10 @@ static const struct kind {
 	const char *name;
 	void (*run)(void);
 } kinds[] = {
-	{ "measure", measure },	   { "txns", do_txns },	      { "big", do_big },
-	{ "list", do_list },	   { "hold", do_hold },	      { "watch", do_watch },
-	{ "eval", do_eval },	   { "stopped", do_stopped }, { "locks", do_locks },
-	{ "handles", do_handles },
+	{ "measure", measure }, { "txns", do_txns },	   { "big", do_big },
+	{ "list", do_list },	{ "hold", do_hold },	   { "watch", do_watch },
+	{ "eval", do_eval },	{ "work", do_work },	   { "stopped", do_stopped },
+	{ "locks", do_locks },	{ "handles", do_handles },
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Many clients at once, and clients that wait, do not stop the others.
 
-load helpers
+load ../mount/helpers
 
 # How much longer anything may take than on a quiet mount beside it. It is 1 to 3 as a rule; where
 # all processors are busy with other things it was 14, since this daemon has 64 clients' work to

@@ -4,7 +4,7 @@
 # form (COMMITFS_FULL=1), as a ratio to the same without that neighbour.
 # shellcheck disable=SC2030,SC2031 # every test is a process of its own
 
-load helpers
+load ../mount/helpers
 
 KIB=1024
 RATIO=10 # that the 99th percentile may grow by
@@ -103,6 +103,8 @@ feels() {
 	others_work
 	wait "${pids[@]}"
 }
+
+@test "a user who runs programs that take some time, and change something" { feels work 256; }
 
 @test "a user whose processes are stopped in the middle of calls" { feels stopped 20; }
 

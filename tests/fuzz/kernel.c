@@ -94,11 +94,15 @@ static bool is_allowed(const struct kernel *kernel, int error)
 static bool read_reply(struct kernel *kernel, int wait_ms)
 {
 	struct pollfd end = { .fd = mount.ours, .events = POLLIN };
-	struct fuse_out_header header;
-	ssize_t size;
+	struct fuse_out_header header = { 0 };
+	ssize_t size = 0;
 
 	do {
-		if (poll(&end, 1, wait_ms) <= 0)
+		int ready = poll(&end, 1, wait_ms);
+
+		if (ready < 0 && errno == EINTR)
+			continue; /* libFuzzer's alarm */
+		if (ready <= 0)
 			return false;
 		size = recv(mount.ours, mount.message, MESSAGE_MAX, 0);
 		g_assert(size >= (ssize_t)sizeof(header));

@@ -2,9 +2,9 @@
  * it before, and a record from here costs a tenth of a look into RocksDB, of which a directory
  * needs two. Thread-safe.
  *
- * The committer sets what a group wrote before it tells anybody of the group's revision: so
- * whoever reads at a revision finds here what it left, something newer, which is refused, or
- * nothing. */
+ * Before a group is written the committer takes out what it changes, and sets it when that is
+ * through: so whoever reads at a revision finds here what it left, something newer, which is
+ * refused, or nothing. */
 #pragma once
 
 #include "store/store.h"

@@ -212,7 +212,8 @@ static void fail_group(struct group *group, int error)
 	}
 }
 
-static void keep_records(const struct group *group)
+/* What the group changes is as it wrote it when `written`; otherwise not known. */
+static void keep_records(const struct group *group, bool written)
 {
 	struct cache *cache = group->local->committer.cache;
 
@@ -220,7 +221,7 @@ static void keep_records(const struct group *group)
 		for (guint i = 0; job->commit && i < job->commit->changes->len; i++) {
 			const struct change *change = job->commit->changes->pdata[i];
 
-			cache_set(cache, change->key, change->after);
+			cache_set(cache, change->key, written ? change->after : NULL);
 		}
 	}
 }
@@ -233,6 +234,8 @@ static void finish_group(struct group *group)
 	group->timing.evaluated_ns = group->timing.written_ns = timing_now_ns();
 	if (!group->changed)
 		return;
+	/* Snapshots that are taken from the moment it can be read are of its revision. */
+	keep_records(group, false);
 	r = write_batch(group);
 	group->timing.written_ns = timing_now_ns();
 	if (r < 0) {
@@ -241,7 +244,7 @@ static void finish_group(struct group *group)
 	}
 	committer->log = group->log;
 	committer->sum = group->sum;
-	keep_records(group);
+	keep_records(group, true);
 	__atomic_store_n(&group->local->revision, group->revision, __ATOMIC_RELEASE);
 	compactor_revision_grew(&group->local->compactor, group->revision);
 	__atomic_fetch_add(&committer->groups, 1, __ATOMIC_RELAXED);

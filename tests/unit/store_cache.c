@@ -1,8 +1,6 @@
 /* The cache of records: what it knows at which revision. */
 #include "store/cache.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "tests/unit/store_test.h"
 
 static struct cache *cache;
 
@@ -70,4 +68,46 @@ Test(store_cache, what_goes_or_grows_is_forgotten)
 	set("k", RECORD_VALUE, 5, 0, "five");
 	cache_clear(cache);
 	cr_expect_not(knows("k", 0));
+}
+
+/* ---- Beside commits ------------------------------------------------------------- */
+
+struct reading {
+	struct store *store;
+	gint stop;  /* atomic */
+	gint wrong; /* atomic: snapshots that did not have the value of their revision */
+};
+
+/* Each commit changes the key: what a snapshot has of it is of the snapshot's revision. */
+static void *read_newest(void *arg)
+{
+	struct reading *reading = arg;
+
+	while (!g_atomic_int_get(&reading->stop)) {
+		g_autoptr(snapshot) snapshot = NULL;
+		g_autoptr(record) record = NULL;
+
+		if (store_snapshot(reading->store, 0, &snapshot) < 0 ||
+		    snapshot_get(snapshot, "k", &record) < 0 ||
+		    record->mod_revision != snapshot->revision)
+			g_atomic_int_inc(&reading->wrong);
+	}
+	return NULL;
+}
+
+Test(store_cache, a_snapshot_taken_while_a_commit_is_written_has_the_value_of_its_revision)
+{
+	struct reading reading = { .store = open_memory_store() };
+	pthread_t readers[2];
+
+	cr_assert_eq(put(reading.store, "k", "0"), 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(readers); i++)
+		cr_assert_eq(pthread_create(&readers[i], NULL, read_newest, &reading), 0);
+	for (int i = 0; i < 20000; i++)
+		cr_assert_eq(put(reading.store, "k", "1"), 0);
+	g_atomic_int_set(&reading.stop, 1);
+	for (size_t i = 0; i < G_N_ELEMENTS(readers); i++)
+		pthread_join(readers[i], NULL);
+	cr_expect_eq(reading.wrong, 0);
+	store_close(reading.store);
 }

@@ -79,7 +79,7 @@ nothing_mounted() {
 	mount_here
 	local rows
 	rows=$(bench --json --only=round-trip,read,stat "$MNT")
-	is "$(json 'sorted(row["name"] for row in rows if row["requests"] == 1)' <<<"$rows")" \
+	is "$(json 'sorted({row["name"] for row in rows if row["requests"] == 1})' <<<"$rows")" \
 		"['round-trip', 'stat']"
 	is "$(json '[0 < row["requests"] <= 5 for row in rows if row["name"] == "read"]' \
 		<<<"$rows")" "[True]"
